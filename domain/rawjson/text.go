@@ -1,0 +1,293 @@
+package rawjson
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Unquote decodes the JSON string literal quoted (with its quotes). It expects a checked literal;
+// a lone surrogate escape becomes U+FFFD, as in encoding/json.
+func Unquote(quoted []byte) string {
+	in := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(in, '\\') < 0 {
+		return string(in)
+	}
+	out := make([]byte, 0, len(in))
+	for i := 0; i < len(in); {
+		c := in[i]
+		if c != '\\' {
+			out = append(out, c)
+			i++
+			continue
+		}
+		switch in[i+1] {
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		case 'u':
+			r := hex4(in[i+2:])
+			i += 6
+			if utf16.IsSurrogate(r) {
+				low := rune(utf8.RuneError)
+				if i+6 <= len(in) && in[i] == '\\' && in[i+1] == 'u' {
+					low = hex4(in[i+2:])
+				}
+				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+					i += 6
+				}
+			}
+			out = utf8.AppendRune(out, r)
+			continue
+		default:
+			out = append(out, in[i+1])
+		}
+		i += 2
+	}
+	return string(out)
+}
+
+func hex4(b []byte) rune {
+	var r rune
+	for _, c := range b[:4] {
+		r = r<<4 | rune(hexVal(c))
+	}
+	return r
+}
+
+const hexDigits = "0123456789abcdef"
+
+// AppendString appends s as a JSON string literal. Invalid UTF-8 becomes U+FFFD; nothing but what
+// JSON requires is escaped.
+func AppendString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if r != utf8.RuneError || n > 1 {
+				i += n
+				continue
+			}
+			dst = append(dst, s[start:i]...)
+			dst = append(dst, "\ufffd"...)
+			i++
+			start = i
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+		i++
+		start = i
+	}
+	dst = append(dst, s[start:]...)
+	return append(dst, '"')
+}
+
+// Quote returns s as a JSON string literal.
+func Quote(s string) []byte { return AppendString(make([]byte, 0, len(s)+2), s) }
+
+// KindOf tells the kind of the checked value b.
+func KindOf(b []byte) Kind {
+	for _, c := range b {
+		switch c {
+		case ' ', '\t', '\n', '\r':
+			continue
+		case '{', '[', '"':
+			return Kind(c)
+		case 't', 'f':
+			return Bool
+		case 'n':
+			return Null
+		default:
+			return Number
+		}
+	}
+	return Null
+}
+
+// Trim cuts the white space around a value.
+func Trim(b []byte) []byte { return bytes.Trim(b, " \t\r\n") }
+
+// Member is one member of an object: its decoded key and the span of its value.
+type Member struct {
+	Key   string
+	Value []byte // shares memory with the object
+}
+
+// Members returns the members of the checked object b in order; nil if b is not an object.
+func Members(b []byte) []Member {
+	if KindOf(b) != Object {
+		return nil
+	}
+	s := scanner{b: b, depthMax: 1 << 30}
+	s.space()
+	s.i++
+	var out []Member
+	for {
+		s.space()
+		if s.i >= len(b) || b[s.i] == '}' {
+			return out
+		}
+		if b[s.i] == ',' {
+			s.i++
+			continue
+		}
+		end, reason := stringEnd(b, s.i)
+		if reason != "" {
+			return out
+		}
+		key := Unquote(b[s.i:end])
+		s.i = end
+		s.space()
+		s.i++
+		s.space()
+		from := s.i
+		if !s.skip() {
+			return out
+		}
+		out = append(out, Member{Key: key, Value: b[from:s.i:s.i]})
+	}
+}
+
+// Items returns the items of the checked array b in order; nil if b is not an array.
+func Items(b []byte) [][]byte {
+	if KindOf(b) != Array {
+		return nil
+	}
+	s := scanner{b: b}
+	s.space()
+	s.i++
+	var out [][]byte
+	for {
+		s.space()
+		if s.i >= len(b) || b[s.i] == ']' {
+			return out
+		}
+		if b[s.i] == ',' {
+			s.i++
+			continue
+		}
+		from := s.i
+		if !s.skip() {
+			return out
+		}
+		out = append(out, b[from:s.i:s.i])
+	}
+}
+
+// skip moves past one checked value without validating it again.
+func (s *scanner) skip() bool {
+	depth := 0
+	for s.i < len(s.b) {
+		switch c := s.b[s.i]; c {
+		case '"':
+			end, reason := stringEnd(s.b, s.i)
+			if reason != "" {
+				return false
+			}
+			s.i = end
+		case '{', '[':
+			depth++
+			s.i++
+			continue
+		case '}', ']':
+			depth--
+			s.i++
+		case ',', ':', ' ', '\t', '\n', '\r':
+			s.i++
+			continue
+		default:
+			for s.i < len(s.b) && !strings.ContainsRune(",:]} \t\n\r", rune(s.b[s.i])) {
+				s.i++
+			}
+		}
+		if depth == 0 {
+			return true
+		}
+		if depth < 0 {
+			return false
+		}
+	}
+	return false
+}
+
+// Get returns the span of the value that pointer names in the checked document b.
+func Get(b []byte, pointer string) ([]byte, bool) {
+	b = Trim(b)
+	if pointer == "" {
+		return b, true
+	}
+	for _, token := range strings.Split(pointer[1:], "/") {
+		token = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
+		next, ok := step(b, token)
+		if !ok {
+			return nil, false
+		}
+		b = next
+	}
+	return b, true
+}
+
+func step(b []byte, token string) ([]byte, bool) {
+	if KindOf(b) == Array {
+		n, err := strconv.Atoi(token)
+		items := Items(b)
+		if err != nil || n < 0 || n >= len(items) {
+			return nil, false
+		}
+		return items[n], true
+	}
+	for _, m := range Members(b) {
+		if m.Key == token {
+			return m.Value, true
+		}
+	}
+	return nil, false
+}
+
+// Edit replaces the span [Start, End) by New.
+type Edit struct {
+	Start, End int
+	New        []byte
+}
+
+// Splice applies edits, which are in order and do not overlap, to b and returns a new slice.
+func Splice(b []byte, edits []Edit) []byte {
+	if len(edits) == 0 {
+		return b
+	}
+	out := make([]byte, 0, len(b))
+	at := 0
+	for _, e := range edits {
+		out = append(out, b[at:e.Start]...)
+		out = append(out, e.New...)
+		at = e.End
+	}
+	return append(out, b[at:]...)
+}

@@ -1,0 +1,180 @@
+package domain
+
+import (
+	"strconv"
+	"strings"
+
+	"quipu/domain/rawjson"
+)
+
+// Value is a JSON payload in which the place of each secret or blob is null and a Hole says what
+// belongs there. The JSON is kept exactly as written. The zero Value means "absent".
+//
+// Values are immutable and may share memory; deciders move holes and never open them.
+type Value struct {
+	JSON  []byte
+	Holes []Hole
+}
+
+// Hole says what belongs at one place of a Value. Either Sealed or Blob is set.
+type Hole struct {
+	At     string // JSON pointer into the Value's JSON; "" is the whole value
+	Sealed string // id of a secret of this run, whose ciphertext stands in the event it entered by
+	FP     string // short keyed fingerprint of the secret, shown in masks
+	Blob   string // lower-case hex SHA-256 of the blob's bytes
+	Bytes  int64  // size of the blob
+}
+
+// Null is the value null.
+func Null() Value { return Value{JSON: []byte("null")} }
+
+// Absent reports whether v is the zero Value.
+func (v Value) Absent() bool { return v.JSON == nil && v.Holes == nil }
+
+// Raw makes a Value without holes. b must be checked JSON and is kept.
+func Raw(b []byte) Value { return Value{JSON: b} }
+
+// Text makes a JSON string Value.
+func Text(s string) Value { return Value{JSON: rawjson.Quote(s)} }
+
+// Get returns the part of v that pointer names, with its holes. A pointer that leads into a blob's
+// hole is not found: the content is not here.
+func (v Value) Get(pointer string) (Value, bool) {
+	b, ok := rawjson.Get(v.JSON, pointer)
+	if !ok {
+		return Value{}, false
+	}
+	out := Value{JSON: b}
+	for _, h := range v.Holes {
+		if rest, inside := strings.CutPrefix(h.At, pointer); inside && (rest == "" || rest[0] == '/') {
+			h.At = rest
+			out.Holes = append(out.Holes, h)
+		}
+	}
+	return out, true
+}
+
+// Member is one member of an object Value.
+type Member struct {
+	Key   string
+	Value Value
+}
+
+// Members returns the members of an object Value in order; nil if v is no object.
+func (v Value) Members() []Member {
+	raw := rawjson.Members(v.JSON)
+	out := make([]Member, len(raw))
+	for i, m := range raw {
+		out[i] = Member{Key: m.Key, Value: Value{JSON: m.Value}}
+	}
+	if len(v.Holes) == 0 {
+		return out
+	}
+	for i := range out {
+		prefix := "/" + rawjson.EscapeKey(out[i].Key)
+		for _, h := range v.Holes {
+			if rest, inside := strings.CutPrefix(h.At, prefix); inside && (rest == "" || rest[0] == '/') {
+				h.At = rest
+				out[i].Value.Holes = append(out[i].Value.Holes, h)
+			}
+		}
+	}
+	return out
+}
+
+// Object builds an object Value from members in the order they are added.
+// Adding a key twice gives a duplicate key: callers take care.
+type Object struct {
+	json  []byte
+	holes []Hole
+}
+
+// Add appends one member.
+func (o *Object) Add(key string, v Value) {
+	if o.json == nil {
+		o.json = append(make([]byte, 0, 64+len(v.JSON)), '{')
+	} else {
+		o.json = append(o.json, ',')
+	}
+	o.json = rawjson.AppendString(o.json, key)
+	o.json = append(o.json, ':')
+	if len(v.JSON) == 0 {
+		o.json = append(o.json, "null"...)
+	} else {
+		o.json = append(o.json, v.JSON...)
+	}
+	if len(v.Holes) > 0 {
+		prefix := "/" + rawjson.EscapeKey(key)
+		for _, h := range v.Holes {
+			h.At = prefix + h.At
+			o.holes = append(o.holes, h)
+		}
+	}
+}
+
+// Len is the number of bytes so far.
+func (o *Object) Len() int { return len(o.json) }
+
+// Value returns the object; an Object without members gives {}.
+func (o *Object) Value() Value {
+	if o.json == nil {
+		return Value{JSON: []byte("{}")}
+	}
+	return Value{JSON: append(o.json, '}'), Holes: o.holes}
+}
+
+// Fill returns v's JSON with each hole's null replaced by what fill returns for it (checked
+// JSON). Blobs are filled first, since the holes of secrets inside a blob point into its content.
+// Errors: whatever fill returns; ErrCorrupt if a hole's place does not exist.
+func (v Value) Fill(fill func(Hole) ([]byte, error)) ([]byte, error) {
+	if len(v.Holes) == 0 {
+		return v.JSON, nil
+	}
+	blobs := make(map[string]Hole)
+	secrets := make(map[string]Hole)
+	for _, h := range v.Holes {
+		if h.Blob != "" {
+			blobs[h.At] = h
+		} else {
+			secrets[h.At] = h
+		}
+	}
+	b, err := fillPlaces(v.JSON, blobs, fill)
+	if err != nil {
+		return nil, err
+	}
+	return fillPlaces(b, secrets, fill)
+}
+
+func fillPlaces(doc []byte, places map[string]Hole, fill func(Hole) ([]byte, error)) ([]byte, error) {
+	if len(places) == 0 {
+		return doc, nil
+	}
+	var edits []rawjson.Edit
+	var failed error
+	err := rawjson.Walk(doc, JSONDepthMax*4, func(p *rawjson.Path, kind rawjson.Kind, start, end int) bool {
+		if kind != rawjson.Null {
+			return true
+		}
+		h, ok := places[p.Pointer()]
+		if !ok {
+			return true
+		}
+		var b []byte
+		if b, failed = fill(h); failed != nil {
+			return false
+		}
+		delete(places, h.At)
+		edits = append(edits, rawjson.Edit{Start: start, End: end, New: b})
+		return len(places) > 0
+	})
+	switch {
+	case failed != nil:
+		return nil, failed
+	case err != nil:
+		return nil, Wrap(KindCorrupt, "fill value", "", err)
+	case len(places) > 0:
+		return nil, E(KindCorrupt, "fill value", "", strconv.Itoa(len(places))+" holes have no place in the JSON")
+	}
+	return rawjson.Splice(doc, edits), nil
+}
