@@ -1,0 +1,25 @@
+package nodetypes
+
+import (
+	"quipu/commands/node"
+	"quipu/domain/rawjson"
+)
+
+// inputs hands on its resolved parameters. LAO's own client drops such tasks and merges their
+// keys into default_inputs; definitions written by hand may keep them.
+func inputs() node.Type {
+	return node.Type{
+		Name:        "inputs",
+		Aliases:     []string{"default_inputs"},
+		Title:       "Inputs",
+		Category:    "Data",
+		Description: "Its output is its own parameters, with references resolved.",
+		Kind:        node.Pure,
+		Compute: func(call node.Call) (node.Reply, error) {
+			if rawjson.KindOf(call.Params) != rawjson.Object {
+				return node.Reply{Output: []byte("{}")}, nil
+			}
+			return node.Reply{Output: call.Params}, nil
+		},
+	}
+}

@@ -1,0 +1,26 @@
+package nodetypes
+
+import (
+	"context"
+
+	"quipu/commands/node"
+	"quipu/domain/rawjson"
+)
+
+// benchNoop does nothing, yet is an effect: its start is on disk before it runs, so it measures
+// what a durable step costs. Output: the param "value", {} without one.
+func benchNoop() node.Type {
+	return node.Type{
+		Name:        "bench_noop",
+		Title:       "Benchmark no-op",
+		Category:    "Testing",
+		Description: "Returns its value parameter, or {}. An effect node without an effect, for measurements.",
+		Kind:        node.Effect,
+		Run: func(ctx context.Context, call node.Call) (node.Reply, error) {
+			if value, ok := rawjson.Get(call.Params, "/value"); ok {
+				return node.Reply{Output: value}, nil
+			}
+			return node.Reply{Output: []byte("{}")}, nil
+		},
+	}
+}
