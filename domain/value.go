@@ -139,13 +139,30 @@ func (v Value) Fill(fill func(Hole) ([]byte, error)) ([]byte, error) {
 			secrets[h.At] = h
 		}
 	}
-	b, err := fillPlaces(v.JSON, blobs, fill)
-	if err != nil {
-		return nil, err
+	doc := v.JSON
+	// A blob may hold the places of further blobs, so passes go on while they find any.
+	for len(blobs) > 0 {
+		before := len(blobs)
+		var err error
+		if doc, err = fillPlaces(doc, blobs, fill); err != nil {
+			return nil, err
+		}
+		if len(blobs) == before {
+			return nil, noPlace(before)
+		}
 	}
-	return fillPlaces(b, secrets, fill)
+	doc, err := fillPlaces(doc, secrets, fill)
+	if err == nil && len(secrets) > 0 {
+		err = noPlace(len(secrets))
+	}
+	return doc, err
 }
 
+func noPlace(n int) error {
+	return E(KindCorrupt, "fill value", "", strconv.Itoa(n)+" holes have no place in the JSON")
+}
+
+// fillPlaces fills what it finds of places in doc and removes it from places.
 func fillPlaces(doc []byte, places map[string]Hole, fill func(Hole) ([]byte, error)) ([]byte, error) {
 	if len(places) == 0 {
 		return doc, nil
@@ -173,8 +190,36 @@ func fillPlaces(doc []byte, places map[string]Hole, fill func(Hole) ([]byte, err
 		return nil, failed
 	case err != nil:
 		return nil, Wrap(KindCorrupt, "fill value", "", err)
-	case len(places) > 0:
-		return nil, E(KindCorrupt, "fill value", "", strconv.Itoa(len(places))+" holes have no place in the JSON")
 	}
 	return rawjson.Splice(doc, edits), nil
+}
+
+// Array builds an array Value.
+type Array struct {
+	json  []byte
+	holes []Hole
+	n     int
+}
+
+// Add appends one item.
+func (a *Array) Add(v Value) {
+	if a.json == nil {
+		a.json = append(a.json, '[')
+	} else {
+		a.json = append(a.json, ',')
+	}
+	a.json = append(a.json, v.JSON...)
+	for _, h := range v.Holes {
+		h.At = "/" + strconv.Itoa(a.n) + h.At
+		a.holes = append(a.holes, h)
+	}
+	a.n++
+}
+
+// Value returns the array; an Array without items gives [].
+func (a *Array) Value() Value {
+	if a.json == nil {
+		return Value{JSON: []byte("[]")}
+	}
+	return Value{JSON: append(a.json, ']'), Holes: a.holes}
 }

@@ -1,0 +1,185 @@
+package run
+
+import (
+	"fmt"
+	"time"
+
+	"quipu/domain"
+	"quipu/domain/workflow"
+)
+
+// Fact is an event with its place and instant.
+type Fact struct {
+	Revision domain.Revision
+	At       time.Time
+	Event    Event
+	// Graph is the compiled definition and Input the input with its blobs loaded (secrets stay
+	// holes); both are set for Started only.
+	Graph *workflow.Graph
+	Input domain.Value
+}
+
+// Fold applies facts in order and returns the new state; s stays as it is.
+// Errors: ErrCorrupt naming the fact that does not fit what came before.
+func Fold(s *State, facts ...Fact) (*State, error) {
+	n := s.fork()
+	for _, f := range facts {
+		if err := n.apply(f); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+func corrupt(f Fact, format string, args ...any) error {
+	return domain.E(domain.KindCorrupt, "fold run", fmt.Sprintf("revision %d (%T)", f.Revision, f.Event), fmt.Sprintf(format, args...))
+}
+
+// apply changes s in place.
+func (s *State) apply(f Fact) error {
+	if f.Revision != s.Revision+1 {
+		return corrupt(f, "follows revision %d", s.Revision)
+	}
+	if (f.Revision == 0) != (s.Phase == None) || s.Phase.Ended() {
+		return corrupt(f, "does not fit phase %s", s.Phase)
+	}
+	if err := s.change(f); err != nil {
+		return err
+	}
+	s.Revision = f.Revision
+	s.LastAt = f.At
+	return nil
+}
+
+func (s *State) change(f Fact) error {
+	switch e := f.Event.(type) {
+	case Started:
+		return s.applyStarted(e, f)
+	case Abandoned:
+		s.Phase, s.RunID, s.EndedAt = PhaseAbandoned, e.RunID, f.At
+		return nil
+	case TaskStarted:
+		return s.onTask(f, e.Task, TaskReady, func(t *Task, i int) {
+			s.unready(int32(i))
+			t.Phase, t.Attempt, t.Node, t.StartedAt, t.AttemptAt, t.Input = TaskRunning, 1, e.Node, f.At, f.At, e.Input
+			s.running++
+		})
+	case TaskAttemptStarted:
+		i, ok := s.Graph.Index(e.Task)
+		if !ok {
+			return corrupt(f, "names unknown task %q", e.Task)
+		}
+		t := s.tasks.edit(i)
+		if t.Phase != TaskRunning && t.Phase != TaskBackoff {
+			return corrupt(f, "task %q is in phase %d", e.Task, t.Phase)
+		}
+		t.Phase, t.Attempt, t.Node, t.AttemptAt, t.RetryAt = TaskRunning, int32(e.Attempt), e.Node, f.At, time.Time{}
+		return nil
+	case TaskRetryScheduled:
+		return s.onTask(f, e.Task, TaskRunning, func(t *Task, _ int) {
+			t.Phase, t.RetryAt = TaskBackoff, e.RetryAt
+			t.Failures++
+		})
+	case TaskCompleted:
+		s.SecretsN += len(e.Secrets)
+		return s.onTask(f, e.Task, TaskRunning, func(t *Task, i int) {
+			t.Phase, t.Revision, t.Output, t.Input = TaskCompletedPhase, f.Revision, e.Output, domain.Value{}
+			s.running--
+			s.finish(i, true, e.Gates)
+		})
+	case TaskFailed:
+		s.SecretsN += len(e.Secrets)
+		return s.onTask(f, e.Task, TaskRunning, func(t *Task, _ int) {
+			t.Phase, t.Input = TaskFailedPhase, domain.Value{}
+			t.Failures++
+			s.running--
+			s.open--
+		})
+	case TaskSkipped:
+		return s.onTask(f, e.Task, TaskReady, func(t *Task, i int) {
+			s.unready(int32(i))
+			t.Phase = TaskSkippedPhase
+			s.finish(i, false, nil)
+		})
+	case CallStarted, CallCompleted, CallFailed:
+		return nil
+	case Completed:
+		s.Phase, s.EndedAt = PhaseCompleted, f.At
+	case Failed:
+		s.Phase, s.EndedAt = PhaseFailed, f.At
+	case Cancelled:
+		s.Phase, s.EndedAt = PhaseCancelled, f.At
+	default:
+		return corrupt(f, "is of an unknown kind")
+	}
+	return nil
+}
+
+func (s *State) applyStarted(e Started, f Fact) error {
+	if f.Graph == nil {
+		return corrupt(f, "comes without its graph")
+	}
+	s.Phase, s.RunID, s.Source, s.FlowName, s.RunName = Running, e.RunID, e.Source, e.FlowName, e.RunName
+	s.Graph, s.Input, s.StartedAt = f.Graph, f.Input, f.At
+	s.SecretsN = len(e.Secrets)
+	s.tasks = newTaskPages(len(f.Graph.Nodes))
+	s.open = len(f.Graph.Nodes)
+	for i, n := range f.Graph.Preds {
+		t := s.tasks.edit(i)
+		t.Open = n
+		if n == 0 {
+			t.Phase = TaskReady
+			s.ready = append(s.ready, int32(i))
+		}
+	}
+	return nil
+}
+
+func (s *State) onTask(f Fact, name string, want TaskPhase, change func(*Task, int)) error {
+	i, ok := s.Graph.Index(name)
+	if !ok {
+		return corrupt(f, "names unknown task %q", name)
+	}
+	t := s.tasks.edit(i)
+	if t.Phase != want {
+		return corrupt(f, "task %q is in phase %d, not %d", name, t.Phase, want)
+	}
+	change(t, i)
+	return nil
+}
+
+// unready takes i out of the ready list; it is nearly always the first.
+func (s *State) unready(i int32) {
+	if len(s.ready) > 0 && s.ready[0] == i {
+		s.ready = s.ready[1:]
+		return
+	}
+	kept := make([]int32, 0, len(s.ready))
+	for _, r := range s.ready {
+		if r != i {
+			kept = append(kept, r)
+		}
+	}
+	s.ready = kept
+}
+
+// finish tells the successors of node i that it has ended.
+func (s *State) finish(i int, completed bool, gates []GateResult) {
+	s.open--
+	for _, g := range gates {
+		if g.Holds {
+			s.tasks.edit(s.Graph.Target(g.Edge)).GateHeld = true
+		}
+	}
+	for _, n := range s.Graph.Succ[i] {
+		t := s.tasks.edit(int(n))
+		t.Open--
+		if completed {
+			t.Live++
+		}
+		if t.Open == 0 {
+			t.Phase = TaskReady
+			s.ready = append(s.ready, n)
+		}
+	}
+}

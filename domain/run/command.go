@@ -1,0 +1,119 @@
+package run
+
+import (
+	"time"
+
+	"quipu/domain"
+	"quipu/domain/workflow"
+)
+
+// Command is a request to a run. The set is closed. Every command carries its instant At, already
+// rounded to stored precision and not before the stream's last event.
+type Command interface{ runCommand() }
+
+// Start begins a run that does not exist. Graph must be compiled from the definition that
+// Definition encodes.
+type Start struct {
+	At         time.Time
+	RunID      string
+	Source     string
+	FlowName   string
+	RunName    string
+	WorkflowID string
+	Definition domain.Value
+	Graph      *workflow.Graph
+	Input      domain.Value
+	BodySHA256 string
+	Secrets    []Secret
+	Node       string // incarnation that will run the tasks
+	Hold       bool   // record the start only; tasks start on the first Continue
+}
+
+// Abandon takes the place of a start that never came.
+type Abandon struct {
+	At    time.Time
+	RunID string
+}
+
+// Continue starts what is ready: after a decision that marked More, after Hold, and at recovery.
+type Continue struct {
+	At   time.Time
+	Node string
+}
+
+// CompleteTask reports an attempt's success.
+type CompleteTask struct {
+	At      time.Time
+	Task    string
+	Attempt int
+	Output  domain.Value
+	Details domain.Value // of the call; object or absent
+	Secrets []Secret
+	Node    string // incarnation for the tasks that start now
+}
+
+// FailTask reports an attempt's failure.
+type FailTask struct {
+	At         time.Time
+	Task       string
+	Attempt    int
+	Error      ErrorInfo
+	Partial    domain.Value
+	Details    domain.Value
+	Secrets    []Secret
+	Retryable  bool
+	RetryAfter time.Duration
+	Jitter     float64 // in [0,1)
+}
+
+// StartAttempt begins the next attempt of a task whose backoff is over.
+type StartAttempt struct {
+	At   time.Time
+	Task string
+	Node string
+}
+
+// Recover begins a new attempt of every running task whose attempt belongs to another incarnation.
+type Recover struct {
+	At   time.Time
+	Node string
+}
+
+// Cancel ends the run on request.
+type Cancel struct {
+	At     time.Time
+	Reason string
+}
+
+func (Start) runCommand()        {}
+func (Abandon) runCommand()      {}
+func (Continue) runCommand()     {}
+func (CompleteTask) runCommand() {}
+func (FailTask) runCommand()     {}
+func (StartAttempt) runCommand() {}
+func (Recover) runCommand()      {}
+func (Cancel) runCommand()       {}
+
+// Compute evaluates what is pure: pure nodes and the conditions of edges. It is deterministic,
+// bounded by input and program size, and never waits. Its results are recorded in events.
+type Compute interface {
+	// Node computes a pure node's output from its resolved input.
+	Node(function string, input domain.Value, upstream []Upstream, scope Scope) (domain.Value, error)
+	// Gate evaluates the condition of an edge that leaves a completed task of type function.
+	Gate(function, condition string, scope Scope) (bool, error)
+}
+
+// Upstream is one dependency of a task.
+type Upstream struct {
+	Task    string
+	Param   string // the parameter that named it; "" for an edge
+	Output  domain.Value
+	Skipped bool
+}
+
+// Scope is what expressions may read.
+type Scope struct {
+	Output domain.Value                     // of the source
+	Nodes  func(func(string, domain.Value)) // calls its argument for every completed task, in definition order
+	Input  domain.Value
+}

@@ -1,0 +1,186 @@
+package run
+
+import (
+	"time"
+
+	"quipu/domain"
+)
+
+// Event is a recorded fact of a run. The set is closed; package wire knows every member.
+type Event interface{ runEvent() }
+
+// Secret is a sealed string that entered the run with the event that lists it.
+type Secret struct {
+	ID         string // unique in the run: "s1", "s2", …
+	FP         string // short keyed fingerprint, shown in masks
+	Ciphertext string // base64; its associated data is stream and id
+}
+
+// ErrorInfo is a failure as stored and shown: small, without secrets.
+type ErrorInfo struct {
+	Type    string
+	Code    string
+	Message string
+	Details domain.Value // JSON object or absent
+}
+
+// Started is the first event of every run that exists.
+type Started struct {
+	RunID      string
+	Source     string // dialect it came in by: "lao", "agnt5", "api"
+	FlowName   string
+	RunName    string
+	WorkflowID string
+	Definition domain.Value // see wire.Definition
+	Input      domain.Value // object; the run's input after overrides
+	BodySHA256 string       // of the request, to tell a repeat from a different request; may be ""
+	Secrets    []Secret
+}
+
+// Abandoned takes revision 0 of a run that was named but never started (contract D6).
+type Abandoned struct{ RunID string }
+
+// TaskStarted says that a task's first attempt begins.
+type TaskStarted struct {
+	Task      string
+	TaskID    string
+	Iteration int
+	Node      string // incarnation of the process that runs the attempt
+	Function  string
+	Input     domain.Value // resolved parameter object
+	Deadline  time.Time    // of this attempt; zero if none
+}
+
+// TaskAttemptStarted says that a later attempt begins.
+type TaskAttemptStarted struct {
+	Task, TaskID string
+	Iteration    int
+	Attempt      int // 2, 3, …
+	Node         string
+	Reason       string // ReasonRetry or ReasonRecovered
+	Deadline     time.Time
+}
+
+// Reasons of a later attempt.
+const (
+	ReasonRetry     = "retry"     // the attempt before failed
+	ReasonRecovered = "recovered" // the process of the attempt before is gone
+)
+
+// GateResult is one conditional edge evaluated when its source completed.
+type GateResult struct {
+	Edge  int // index in the definition's edges
+	Holds bool
+}
+
+// TaskCompleted ends a task well.
+type TaskCompleted struct {
+	Task, TaskID string
+	Iteration    int
+	Attempt      int
+	StartedAt    time.Time // of the task's first attempt
+	Output       domain.Value
+	Gates        []GateResult
+	Secrets      []Secret
+}
+
+// TaskFailed ends a task badly, for good.
+type TaskFailed struct {
+	Task, TaskID string
+	Iteration    int
+	Attempt      int
+	StartedAt    time.Time
+	Error        ErrorInfo
+	Partial      domain.Value // object; what the node got done
+	Secrets      []Secret
+}
+
+// TaskRetryScheduled says that a failed attempt will be followed by another at RetryAt.
+type TaskRetryScheduled struct {
+	Task, TaskID string
+	Iteration    int
+	Attempt      int // the attempt that failed
+	Error        ErrorInfo
+	RetryAt      time.Time
+}
+
+// TaskSkipped says that a task will not run, and why.
+type TaskSkipped struct {
+	Task   string
+	Reason string
+}
+
+// Reasons of a skip.
+const (
+	SkippedByGate     = "no condition that leads here holds"
+	SkippedByUpstream = "everything it depends on was skipped"
+)
+
+// CallStarted, CallCompleted and CallFailed surround each outbound call of a node whose type makes
+// them: family "tool" or "llm" (contract D1). They stand in the same append as the attempt.
+type CallStarted struct {
+	Family       string
+	Task, TaskID string
+	Iteration    int
+	Attempt      int
+	Function     string
+}
+
+// CallCompleted: see CallStarted.
+type CallCompleted struct {
+	Family       string
+	Task, TaskID string
+	Iteration    int
+	Attempt      int
+	Function     string
+	StartedAt    time.Time // of this attempt
+	Details      domain.Value
+}
+
+// CallFailed: see CallStarted.
+type CallFailed struct {
+	Family       string
+	Task, TaskID string
+	Iteration    int
+	Attempt      int
+	Function     string
+	StartedAt    time.Time
+	Error        ErrorInfo
+	Details      domain.Value
+}
+
+// Completed ends a run well.
+type Completed struct {
+	StartedAt time.Time
+	Results   domain.Value // {task: revision of its task_completed}
+}
+
+// Failed ends a run badly.
+type Failed struct {
+	StartedAt time.Time
+	Task      string // the task that failed, or whose condition could not be evaluated
+	Error     ErrorInfo
+	Results   domain.Value
+}
+
+// Cancelled ends a run on request. Tasks without an end count as cancelled.
+type Cancelled struct {
+	StartedAt time.Time
+	Reason    string
+	Results   domain.Value
+}
+
+func (Started) runEvent()            {}
+func (Abandoned) runEvent()          {}
+func (TaskStarted) runEvent()        {}
+func (TaskAttemptStarted) runEvent() {}
+func (TaskCompleted) runEvent()      {}
+func (TaskFailed) runEvent()         {}
+func (TaskRetryScheduled) runEvent() {}
+func (TaskSkipped) runEvent()        {}
+func (CallStarted) runEvent()        {}
+func (CallCompleted) runEvent()      {}
+func (CallFailed) runEvent()         {}
+func (Completed) runEvent()          {}
+func (Failed) runEvent()             {}
+func (Cancelled) runEvent()          {}

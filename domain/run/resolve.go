@@ -1,0 +1,84 @@
+package run
+
+import (
+	"quipu/domain"
+	"quipu/domain/workflow"
+)
+
+// resolve builds the parameter object a task starts with (contract S0-13, Part 2 A.2): references
+// replaced by what they name, everything else as written. A skipped dependency gives null.
+func (s *State) resolve(i int) domain.Value {
+	refs := s.Graph.Refs[i]
+	if allDirect(refs) {
+		return s.Graph.Nodes[i].Params
+	}
+	var o domain.Object
+	for _, r := range refs {
+		o.Add(r.Param, s.resolveRef(r))
+	}
+	return o.Value()
+}
+
+func allDirect(refs []workflow.Ref) bool {
+	for _, r := range refs {
+		if r.Kind != workflow.RefDirect {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *State) resolveRef(r workflow.Ref) domain.Value {
+	switch r.Kind {
+	case workflow.RefInput:
+		for _, m := range s.Input.Members() {
+			if m.Key == r.Name {
+				return m.Value
+			}
+		}
+		return domain.Null()
+	case workflow.RefDepends:
+		return s.outputOf(r.Name)
+	case workflow.RefMapping:
+		var o domain.Object
+		for _, m := range r.Value.Members() {
+			if m.Key != "output" {
+				o.Add(m.Key, m.Value)
+			}
+		}
+		o.Add("output", s.outputOf(r.Name))
+		return o.Value()
+	default:
+		return r.Value
+	}
+}
+
+func (s *State) outputOf(task string) domain.Value {
+	i, ok := s.Graph.Index(task)
+	if !ok {
+		return domain.Null()
+	}
+	if t := s.Task(i); t.Phase == TaskCompletedPhase {
+		return t.Output
+	}
+	return domain.Null()
+}
+
+// Upstream lists the outputs that task i depends on, in the order of its params.
+func (s *State) Upstream(i int) []Upstream {
+	var out []Upstream
+	for _, r := range s.Graph.Refs[i] {
+		if r.Kind != workflow.RefDepends && r.Kind != workflow.RefMapping {
+			continue
+		}
+		from, ok := s.Graph.Index(r.Name)
+		if !ok {
+			continue
+		}
+		out = append(out, Upstream{
+			Task: r.Name, Param: r.Param, Output: s.outputOf(r.Name),
+			Skipped: s.Task(from).Phase == TaskSkippedPhase,
+		})
+	}
+	return out
+}

@@ -1,0 +1,121 @@
+package wire
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"quipu/domain"
+	"quipu/domain/workflow"
+)
+
+// Definition gives the stored form of a definition: {"nodes": […], "edges": […]}. The params of
+// its nodes stay as written, their holes move along.
+func Definition(d workflow.Definition) domain.Value {
+	var nodes, edges domain.Array
+	for i := range d.Nodes {
+		nodes.Add(nodeValue(&d.Nodes[i]))
+	}
+	for _, e := range d.Edges {
+		o := newObject(nil)
+		o.str("source", e.Source)
+		o.str("target", e.Target)
+		o.strOpt("condition", e.Condition)
+		edges.Add(domain.Raw(o.done()))
+	}
+	var o domain.Object
+	o.Add("nodes", nodes.Value())
+	o.Add("edges", edges.Value())
+	return o.Value()
+}
+
+func nodeValue(n *workflow.Node) domain.Value {
+	var o domain.Object
+	text := func(k, v string) {
+		if v != "" {
+			o.Add(k, domain.Text(v))
+		}
+	}
+	text("name", n.Name)
+	text("type", n.Type)
+	text("tag", n.Tag)
+	text("calls", n.Calls)
+	if n.Pure {
+		o.Add("pure", domain.Raw([]byte("true")))
+	}
+	if n.Timeout > 0 {
+		text("timeout", n.Timeout.String())
+	}
+	if n.Retry != (workflow.Retry{}) {
+		r := newObject(nil)
+		r.int("attempts", int64(n.Retry.Attempts))
+		r.str("initial", n.Retry.Initial.String())
+		r.float("factor", n.Retry.Factor)
+		r.str("max", n.Retry.Max.String())
+		r.float("jitter", n.Retry.Jitter)
+		o.Add("retry", domain.Raw(r.done()))
+	}
+	o.Add("params", n.Params)
+	return o.Value()
+}
+
+type nodeJSON struct {
+	Name    string          `json:"name"`
+	Type    string          `json:"type"`
+	Tag     string          `json:"tag"`
+	Calls   string          `json:"calls"`
+	Pure    bool            `json:"pure"`
+	Timeout duration        `json:"timeout"`
+	Retry   retryJSON       `json:"retry"`
+	Params  json.RawMessage `json:"params"`
+}
+
+type retryJSON struct {
+	Attempts int      `json:"attempts"`
+	Initial  duration `json:"initial"`
+	Factor   float64  `json:"factor"`
+	Max      duration `json:"max"`
+	Jitter   float64  `json:"jitter"`
+}
+
+type duration time.Duration
+
+func (d *duration) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	v, err := time.ParseDuration(s)
+	*d = duration(v)
+	return err
+}
+
+type definitionJSON struct {
+	Nodes []nodeJSON      `json:"nodes"`
+	Edges []workflow.Edge `json:"edges"`
+}
+
+// DecodeDefinition reads what Definition wrote; blobs must be loaded, secrets may be holes.
+// Errors: ErrCorrupt.
+func DecodeDefinition(v domain.Value) (workflow.Definition, error) {
+	var w definitionJSON
+	if err := json.Unmarshal(v.JSON, &w); err != nil {
+		return workflow.Definition{}, domain.Wrap(domain.KindCorrupt, "decode definition", "", err)
+	}
+	d := workflow.Definition{Edges: w.Edges, Nodes: make([]workflow.Node, len(w.Nodes))}
+	for i, n := range w.Nodes {
+		params := domain.Raw(n.Params)
+		if len(v.Holes) > 0 {
+			params, _ = v.Get("/nodes/" + strconv.Itoa(i) + "/params")
+		}
+		d.Nodes[i] = workflow.Node{
+			Name: n.Name, Type: n.Type, Tag: n.Tag, Calls: n.Calls, Pure: n.Pure, Timeout: time.Duration(n.Timeout),
+			Retry: workflow.Retry{
+				Attempts: n.Retry.Attempts, Initial: time.Duration(n.Retry.Initial), Factor: n.Retry.Factor,
+				Max: time.Duration(n.Retry.Max), Jitter: n.Retry.Jitter,
+			},
+			Params: params,
+		}
+	}
+	return d, nil
+}

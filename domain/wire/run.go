@@ -1,0 +1,195 @@
+package wire
+
+import (
+	"strings"
+
+	"quipu/domain/run"
+)
+
+// The stored types of a run's events. Chosen by hand, never changed, never reused.
+const (
+	RunStarted            = "run.started.v1"
+	RunAbandoned          = "run.abandoned.v1"
+	RunTaskStarted        = "run.task_started.v1"
+	RunTaskAttemptStarted = "run.task_attempt_started.v1"
+	RunTaskCompleted      = "run.task_completed.v1"
+	RunTaskFailed         = "run.task_failed.v1"
+	RunTaskRetryScheduled = "run.task_retry_scheduled.v1"
+	RunTaskSkipped        = "run.task_skipped.v1"
+	RunToolStarted        = "run.tool_started.v1"
+	RunToolCompleted      = "run.tool_completed.v1"
+	RunToolFailed         = "run.tool_failed.v1"
+	RunLLMStarted         = "run.llm_started.v1"
+	RunLLMCompleted       = "run.llm_completed.v1"
+	RunLLMFailed          = "run.llm_failed.v1"
+	RunCompleted          = "run.completed.v1"
+	RunFailed             = "run.failed.v1"
+	RunCancelled          = "run.cancelled.v1"
+)
+
+// CanonicalName is a stored type without aggregate and version: "run.task_started.v1" gives
+// "task_started". It is what dialects show for events they have no name of their own for.
+func CanonicalName(typ string) string {
+	if i := strings.IndexByte(typ, '.'); i >= 0 {
+		typ = typ[i+1:]
+	}
+	if i := strings.LastIndex(typ, ".v"); i >= 0 {
+		typ = typ[:i]
+	}
+	return typ
+}
+
+// EndsRun reports whether a stored type is the last of its run.
+func EndsRun(typ string) bool {
+	switch typ {
+	case RunCompleted, RunFailed, RunCancelled, RunAbandoned:
+		return true
+	}
+	return false
+}
+
+// EncodeRun gives the stored type and bytes of a run's event. It is total over the closed set.
+func EncodeRun(e run.Event) (typ string, data []byte) {
+	o := newObject(make([]byte, 0, 512))
+	switch e := e.(type) {
+	case run.Started:
+		typ = RunStarted
+		o.str("run_id", e.RunID)
+		o.str("source", e.Source)
+		o.strOpt("flow_name", e.FlowName)
+		o.strOpt("run_name", e.RunName)
+		o.strOpt("workflow_id", e.WorkflowID)
+		o.value("definition", e.Definition)
+		o.value("input", e.Input)
+		o.strOpt("body_sha256", e.BodySHA256)
+		secrets(o, e.Secrets)
+	case run.Abandoned:
+		typ = RunAbandoned
+		o.str("run_id", e.RunID)
+	case run.TaskStarted:
+		typ = RunTaskStarted
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.str("node", e.Node)
+		o.str("function", e.Function)
+		o.value("input", e.Input)
+		o.instantOpt("deadline", e.Deadline)
+	case run.TaskAttemptStarted:
+		typ = RunTaskAttemptStarted
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.int("attempt", int64(e.Attempt))
+		o.str("node", e.Node)
+		o.str("reason", e.Reason)
+		o.instantOpt("deadline", e.Deadline)
+	case run.TaskCompleted:
+		typ = RunTaskCompleted
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.int("attempt", int64(e.Attempt))
+		o.instantOpt("started_at", e.StartedAt)
+		o.value("output", e.Output)
+		if len(e.Gates) > 0 {
+			o.list("gates", len(e.Gates), func(dst []byte, i int) []byte {
+				g := newObject(dst)
+				g.int("edge", int64(e.Gates[i].Edge))
+				g.boolean("holds", e.Gates[i].Holds)
+				return g.done()
+			})
+		}
+		secrets(o, e.Secrets)
+	case run.TaskFailed:
+		typ = RunTaskFailed
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.int("attempt", int64(e.Attempt))
+		o.instantOpt("started_at", e.StartedAt)
+		errorInfo(o, e.Error)
+		o.value("partial_results", e.Partial)
+		secrets(o, e.Secrets)
+	case run.TaskRetryScheduled:
+		typ = RunTaskRetryScheduled
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.int("attempt", int64(e.Attempt))
+		errorInfo(o, e.Error)
+		o.instantOpt("retry_at", e.RetryAt)
+	case run.TaskSkipped:
+		typ = RunTaskSkipped
+		o.str("task", e.Task)
+		o.str("reason", e.Reason)
+	case run.CallStarted:
+		typ = callType(e.Family, RunToolStarted, RunLLMStarted)
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.int("attempt", int64(e.Attempt))
+		o.str("function", e.Function)
+	case run.CallCompleted:
+		typ = callType(e.Family, RunToolCompleted, RunLLMCompleted)
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.int("attempt", int64(e.Attempt))
+		o.str("function", e.Function)
+		o.instantOpt("started_at", e.StartedAt)
+		o.valueOpt("details", e.Details)
+	case run.CallFailed:
+		typ = callType(e.Family, RunToolFailed, RunLLMFailed)
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.int("attempt", int64(e.Attempt))
+		o.str("function", e.Function)
+		o.instantOpt("started_at", e.StartedAt)
+		errorInfo(o, e.Error)
+		o.valueOpt("details", e.Details)
+	case run.Completed:
+		typ = RunCompleted
+		o.instantOpt("started_at", e.StartedAt)
+		o.value("results", e.Results)
+	case run.Failed:
+		typ = RunFailed
+		o.instantOpt("started_at", e.StartedAt)
+		o.strOpt("task", e.Task)
+		errorInfo(o, e.Error)
+		o.value("results", e.Results)
+	case run.Cancelled:
+		typ = RunCancelled
+		o.instantOpt("started_at", e.StartedAt)
+		o.strOpt("reason", e.Reason)
+		o.value("results", e.Results)
+	}
+	return typ, o.done()
+}
+
+func callType(family, tool, llm string) string {
+	if family == "llm" {
+		return llm
+	}
+	return tool
+}
+
+func task(o *object, name, id string, iteration int) {
+	o.str("task", name)
+	o.str("task_id", id)
+	o.int("iteration", int64(iteration))
+}
+
+func errorInfo(o *object, e run.ErrorInfo) {
+	in := newObject(o.startField("error"))
+	in.str("type", e.Type)
+	in.str("code", e.Code)
+	in.str("message", e.Message)
+	in.valueOpt("details", e.Details)
+	o.b = in.done()
+}
+
+// startField writes a key and returns the buffer for its value.
+func (o *object) startField(k string) []byte {
+	o.key(k)
+	return o.b
+}
+
+func secrets(o *object, list []run.Secret) {
+	if len(list) == 0 {
+		return
+	}
+	o.list("secrets", len(list), func(dst []byte, i int) []byte {
+		s := newObject(dst)
+		s.str("id", list[i].ID)
+		s.str("fp", list[i].FP)
+		s.str("ciphertext", list[i].Ciphertext)
+		return s.done()
+	})
+}
+
