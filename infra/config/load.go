@@ -1,0 +1,303 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// The commands of the binary, as Invocation.Command names them.
+const (
+	CommandServe     = "serve"
+	CommandLogVerify = "log verify"
+	CommandVersion   = "version"
+	CommandHelp      = "help" // help was asked for and has been printed
+)
+
+// Invocation is one call of the binary: what to do and with which settings.
+type Invocation struct {
+	Command string
+	// Config is complete and valid. Commands other than serve read only the settings they offer as
+	// flags; the rest hold their defaults.
+	Config Config
+	// Warnings are worth a line in the log but no refusal: environment variables that start with
+	// EnvPrefix and name no setting. They are no error because others may set such names
+	// (Kubernetes does, for a service called quipu).
+	Warnings []string
+}
+
+type cli struct {
+	File    string    `name:"config" placeholder:"FILE" help:"JSON file of settings, keys as in the environment without QUIPU_ and in lower case (QUIPU_CONFIG)."`
+	Serve   serve     `cmd:"" help:"Run the server."`
+	Log     logGroup  `cmd:"" help:"Work on the event log of a stopped server."`
+	Version noOptions `cmd:"" help:"Print the version."`
+}
+
+// serve is Config without its methods: kong would call Validate itself, before the lists are
+// tidied, and report its problems as mistakes of the command line.
+type serve Config
+
+type logGroup struct {
+	Verify logVerify `cmd:"" help:"Check every event's place in its hash chain and report damage with its place."`
+}
+
+type logVerify struct {
+	Storage Storage `embed:""`
+	Logging Logging `embed:""`
+}
+
+type noOptions struct{}
+
+// UsageError says that the command line itself cannot be understood.
+type UsageError struct{ Cause error }
+
+// Error renders the fault and where to read more.
+func (e *UsageError) Error() string { return e.Cause.Error() + "; see quipu --help" }
+
+// Unwrap returns the cause.
+func (e *UsageError) Unwrap() error { return e.Cause }
+
+// Load reads the command line (args without the program's name), the environment (as os.Environ
+// gives it) and the file that --config or QUIPU_CONFIG names. Help goes to stdout.
+//
+// A flag beats the environment, which beats the file. An empty environment variable counts as
+// not set, since compose files and unit files pass empty ones through.
+// Errors: *UsageError for a bad command line; Problems, all at once, for the rest.
+func Load(args, environ []string, stdout io.Writer) (Invocation, error) {
+	var c cli
+	src := newSources(environ)
+	helped := false
+	parser, err := kong.New(&c,
+		kong.Name("quipu"),
+		kong.Description("Event-sourced workflow orchestrator. Flags beat QUIPU_* variables, which beat the file."),
+		kong.Writers(stdout, stdout),
+		// Exit is called after help has been printed; parsing then goes on, and its outcome no
+		// longer matters.
+		kong.Exit(func(int) { helped = true }),
+		kong.Resolvers(src),
+		kong.ValueFormatter(describe),
+		// Kong's own reader takes 010 for 8; the other sources take it for 10.
+		kong.KindMapper(reflect.Int, kong.MapperFunc(readInt)),
+	)
+	if err != nil {
+		return Invocation{}, fmt.Errorf("build the command line: %w", err)
+	}
+	ctx, err := parser.Parse(args)
+	switch {
+	case helped:
+		return Invocation{Command: CommandHelp, Config: Default()}, nil
+	case err == nil && ctx.Command() == CommandVersion:
+		// Wanted most when something is wrong, so it asks nothing of the settings.
+		return Invocation{Command: CommandVersion, Config: Default()}, nil
+	case len(src.problems) > 0:
+		return Invocation{}, src.problems.err()
+	case err != nil:
+		return Invocation{}, &UsageError{err}
+	}
+	inv := Invocation{Command: ctx.Command(), Config: Default(), Warnings: src.unknownEnv()}
+	switch inv.Command {
+	case CommandServe:
+		inv.Config = Config(c.Serve)
+	case CommandLogVerify:
+		inv.Config.Storage, inv.Config.Logging = c.Log.Verify.Storage, c.Log.Verify.Logging
+	}
+	inv.Config.tidy()
+	return inv, inv.Config.Validate()
+}
+
+func readInt(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("number", &text); err != nil {
+		return err
+	}
+	return parseInto(target, text)
+}
+
+// tidy brings the lists that flags gave into the form the other sources have.
+func (c *Config) tidy() {
+	c.HTTP.CORSOrigins = splitList(strings.Join(c.HTTP.CORSOrigins, ","))
+	c.Outbound.Allow = splitList(strings.Join(c.Outbound.Allow, ","))
+}
+
+// describe adds unit, bounds and environment variable to a flag's line in the help.
+func describe(v *kong.Value) string {
+	for _, s := range settings() {
+		if v.Flag == nil || s.Flag != v.Name {
+			continue
+		}
+		note := s.Env()
+		if allowed := s.allowed(); allowed != "" {
+			note = allowed + "; " + note
+		}
+		return v.Help + " (" + note + ")"
+	}
+	return v.Help
+}
+
+// sources resolves settings from the environment and the file, as a kong resolver.
+//
+// Kong's own env tags are not used: there a resolver, and with it the file, would beat the
+// environment.
+type sources struct {
+	env      map[string]string
+	file     map[string]string
+	loaded   bool
+	problems Problems
+}
+
+func newSources(environ []string) *sources {
+	s := &sources{env: map[string]string{}}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, EnvPrefix) && value != "" {
+			s.env[name] = value
+		}
+	}
+	return s
+}
+
+// Validate is part of kong's resolver and has nothing to check: Resolve sees everything first.
+func (s *sources) Validate(*kong.Application) error { return nil }
+
+// Resolve gives kong the text of a flag that the command line did not set.
+func (s *sources) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if !s.loaded {
+		s.loaded = true
+		s.load(fileFlag(ctx))
+	}
+	if len(s.problems) > 0 {
+		return nil, nil // Load reports them; what kong makes of the rest no longer matters
+	}
+	for _, known := range settings() {
+		if known.Flag != flag.Name {
+			continue
+		}
+		if text, ok := s.env[known.Env()]; ok {
+			return text, nil
+		}
+		if text, ok := s.file[known.Key()]; ok {
+			return text, nil
+		}
+	}
+	return nil, nil
+}
+
+func fileFlag(ctx *kong.Context) string {
+	for _, p := range ctx.Path {
+		if p.Flag != nil && p.Flag.Name == "config" {
+			path, _ := ctx.FlagValue(p.Flag).(string)
+			return path
+		}
+	}
+	return ""
+}
+
+// load reads the file and tries every value of both sources, so that all faults are reported at
+// once and by their own names; kong would stop at the first.
+func (s *sources) load(path string) {
+	if path == "" {
+		path = s.env[EnvPrefix+"CONFIG"]
+	}
+	if path != "" {
+		s.readFile(path)
+	}
+	for _, known := range settings() {
+		try := func(field, text string) {
+			if err := parseInto(reflect.New(known.Type).Elem(), text); err != nil {
+				s.problems = append(s.problems, Problem{Field: field, Fault: err.Error()})
+			}
+		}
+		if text, ok := s.env[known.Env()]; ok {
+			try(known.Env(), text)
+		}
+		if text, ok := s.file[known.Key()]; ok {
+			try(path+": "+known.Key(), text)
+		}
+	}
+}
+
+func (s *sources) readFile(path string) {
+	add := func(field, fault, fix string) {
+		s.problems = append(s.problems, Problem{field, fault, fix})
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		var perr *os.PathError
+		if errors.As(err, &perr) {
+			err = perr.Err
+		}
+		add(path, "cannot be read: "+err.Error(), "correct --config or QUIPU_CONFIG")
+		return
+	}
+	values := map[string]any{}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if err := dec.Decode(&values); err != nil {
+		add(path, "is not one JSON object: "+err.Error(), "")
+		return
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		add(path, "holds more than one JSON object", "keep one")
+		return
+	}
+	s.file = map[string]string{}
+	known := settings()
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if !slices.ContainsFunc(known, func(k setting) bool { return k.Key() == key }) {
+			add(path+": "+key, "is no setting", "see the table in docs/operations.md")
+			continue
+		}
+		text, fault := textOf(values[key])
+		if fault != "" {
+			add(path+": "+key, fault, "")
+			continue
+		}
+		s.file[key] = text
+	}
+}
+
+// textOf turns a JSON value into the text the other sources would hold.
+func textOf(value any) (text, fault string) {
+	switch v := value.(type) {
+	case string:
+		return v, ""
+	case bool:
+		return fmt.Sprint(v), ""
+	case json.Number:
+		return v.String(), ""
+	case []any:
+		items := make([]string, 0, len(v))
+		for _, item := range v {
+			word, ok := item.(string)
+			if !ok || strings.Contains(word, ",") {
+				return "", "holds an item that is not a string without comma"
+			}
+			items = append(items, word)
+		}
+		return strings.Join(items, ","), ""
+	case nil:
+		return "", "is null; leave it out for its default"
+	default:
+		return "", "is an object; settings are flat"
+	}
+}
+
+func (s *sources) unknownEnv() []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(s.env)) {
+		if name == EnvPrefix+"CONFIG" || slices.ContainsFunc(settings(), func(k setting) bool { return k.Env() == name }) {
+			continue
+		}
+		out = append(out, name+" names no setting and is ignored")
+	}
+	return out
+}
