@@ -192,4 +192,3 @@ func secrets(o *object, list []run.Secret) {
 		return s.done()
 	})
 }
-
