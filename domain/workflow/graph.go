@@ -21,6 +21,7 @@ type Graph struct {
 	Gates [][]int32 // indexes into Edges of the conditional edges that leave a node
 	Gated []bool    // whether a conditional edge enters the node
 
+	sealed     []bool
 	edgeTarget []int32
 	index      map[string]int
 }
@@ -237,4 +238,21 @@ func clip(s string) string {
 		return strings.ToValidUTF8(s[:64], "") + "…"
 	}
 	return s
+}
+
+// SealsOutput reports whether the output of node i is used under a secret key downstream, so that
+// it must be sealed as a whole (contract D10).
+func (g *Graph) SealsOutput(i int) bool { return g.sealed != nil && g.sealed[i] }
+
+// SealOutputs records the tasks whose outputs flow into secret keys. Call it before the graph is
+// shared.
+func (g *Graph) SealOutputs(tasks []string) {
+	for _, name := range tasks {
+		if i, ok := g.index[taskName(name)]; ok {
+			if g.sealed == nil {
+				g.sealed = make([]bool, len(g.Nodes))
+			}
+			g.sealed[i] = true
+		}
+	}
 }

@@ -1,0 +1,115 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"quipu/domain"
+	"quipu/domain/run"
+	"quipu/domain/wire"
+	"quipu/domain/workflow"
+)
+
+// loaded is a run folded from its stream.
+type loaded struct {
+	state   *run.State
+	head    wire.Head
+	secrets []run.Secret
+	// commands are the command ids of the events after the revision asked for.
+	commands map[string]domain.Revision
+}
+
+// readPage is how many events one read of a stream asks for.
+const readPage = 500
+
+// load folds a run. after says from which revision on command ids are collected.
+// Errors: ErrNotFound if the run has no event; ErrCorrupt if it cannot be folded.
+func load(ctx context.Context, log Log, blobs Blobs, stream domain.StreamID, after domain.Revision) (loaded, error) {
+	l := loaded{state: run.New(), head: wire.NewHead(), commands: map[string]domain.Revision{}}
+	for {
+		page, err := log.ReadStream(ctx, stream, l.head.Revision+1, readPage)
+		if err != nil {
+			return l, fmt.Errorf("load %s: %w", stream, err)
+		}
+		if len(page) == 0 {
+			return l, nil
+		}
+		facts := make([]run.Fact, len(page))
+		for i := range page {
+			if facts[i], err = l.fact(ctx, blobs, &page[i], after); err != nil {
+				return l, fmt.Errorf("load %s at revision %d: %w", stream, page[i].Revision, err)
+			}
+		}
+		if l.state, err = run.Fold(l.state, facts...); err != nil {
+			return l, fmt.Errorf("load %s: %w", stream, err)
+		}
+	}
+}
+
+func (l *loaded) fact(ctx context.Context, blobs Blobs, r *domain.Recorded, after domain.Revision) (run.Fact, error) {
+	m, err := wire.DecodeMetadata(r.Metadata)
+	if err != nil {
+		return run.Fact{}, err
+	}
+	e, err := wire.DecodeRun(r.Type, r.Data)
+	if err != nil {
+		return run.Fact{}, err
+	}
+	if r.Revision > after {
+		l.commands[m.CommandID] = r.Revision
+	}
+	l.head = wire.Head{Revision: r.Revision, Hash: r.Hash(), At: m.At}
+	f := run.Fact{Revision: r.Revision, At: m.At, Event: e}
+	switch e := e.(type) {
+	case run.Started:
+		l.secrets = append(l.secrets, e.Secrets...)
+		f.Graph, f.Input, err = hydrate(ctx, blobs, e)
+	case run.TaskCompleted:
+		l.secrets = append(l.secrets, e.Secrets...)
+	case run.TaskFailed:
+		l.secrets = append(l.secrets, e.Secrets...)
+	}
+	return f, err
+}
+
+// hydrate loads what deciding needs of a start: the definition as a graph, and the input.
+func hydrate(ctx context.Context, blobs Blobs, e run.Started) (*workflow.Graph, domain.Value, error) {
+	definition, err := loadBlobs(ctx, blobs, e.Definition)
+	if err != nil {
+		return nil, domain.Value{}, err
+	}
+	d, err := wire.DecodeDefinition(definition)
+	if err != nil {
+		return nil, domain.Value{}, err
+	}
+	g, err := workflow.Compile(d, nil)
+	if err != nil {
+		return nil, domain.Value{}, domain.Wrap(domain.KindCorrupt, "compile definition", e.RunID, err)
+	}
+	input, err := loadBlobs(ctx, blobs, e.Input)
+	return g, input, err
+}
+
+// loadBlobs fills the blobs of v and keeps the holes of its secrets.
+func loadBlobs(ctx context.Context, blobs Blobs, v domain.Value) (domain.Value, error) {
+	var sealed, stored []domain.Hole
+	for _, h := range v.Holes {
+		if h.Blob != "" {
+			stored = append(stored, h)
+		} else {
+			sealed = append(sealed, h)
+		}
+	}
+	if len(stored) == 0 {
+		return v, nil
+	}
+	b, err := domain.Value{JSON: v.JSON, Holes: stored}.Fill(func(h domain.Hole) ([]byte, error) { return blobs.Get(ctx, h.Blob) })
+	if err != nil {
+		if errors.Is(err, domain.ErrNotFound) {
+			err = domain.Wrap(domain.KindCorrupt, "load blob", "", err)
+		}
+		return domain.Value{}, err
+	}
+	return domain.Value{JSON: b, Holes: sealed}, nil
+}

@@ -1,0 +1,177 @@
+package commands
+
+import (
+	"context"
+	"time"
+
+	"quipu/domain"
+	"quipu/domain/run"
+	"quipu/domain/wire"
+)
+
+// mailbox is one active run: its state as stored, the commands that wait, and the one append in
+// flight. It belongs to its shard's goroutine; session and effects are safe elsewhere too.
+type mailbox struct {
+	id      string
+	stream  domain.StreamID
+	state   *run.State
+	head    wire.Head
+	session SecretSession
+	effects context.Context
+	cancel  context.CancelCauseFunc
+
+	queue   []envelope
+	outside int // envelopes in queue that came from outside
+	flight  *flight
+	loading bool
+	repeats int // of the append in flight
+	waiters []chan<- *run.State
+}
+
+// envelope is one command on its way.
+type envelope struct {
+	command run.Command
+	cause   wire.Cause
+	outside bool                 // counts against Limits.MailboxMax
+	reply   func(Outcome, error) // called once, must not block; nil if nobody waits
+}
+
+// Outcome is the answer to a command that was carried out or had already been.
+type Outcome struct {
+	RunID    string
+	Revision domain.Revision // of the last event of the run the command led to or met
+	Position domain.Position // of that event; 0 if the command led to no event
+	State    *run.State
+}
+
+func (e *envelope) answer(o Outcome, err error) {
+	if e.reply != nil {
+		e.reply(o, err)
+		e.reply = nil
+	}
+}
+
+// flight is one append: the decisions of one or more commands, and what follows from them.
+type flight struct {
+	expected domain.Revision
+	events   []domain.Pending
+	blobs    [][]byte
+	parts    []part
+	next     *run.State
+	head     wire.Head
+}
+
+type part struct {
+	envelope envelope
+	events   []run.Event
+	revision domain.Revision // of its last event
+	more     bool
+}
+
+// push queues an envelope; outside commands have a bound.
+func (m *mailbox) push(e envelope, limit int) error {
+	if e.outside {
+		if m.outside >= limit {
+			return domain.E(domain.KindExhausted, "command run", m.id, "too many commands wait for this run; try again later").WithCode("RUN_BUSY")
+		}
+		m.outside++
+	}
+	m.queue = append(m.queue, e)
+	return nil
+}
+
+func (m *mailbox) pop() envelope {
+	e := m.queue[0]
+	m.queue[0] = envelope{}
+	m.queue = m.queue[1:]
+	if len(m.queue) == 0 {
+		m.queue = nil
+	}
+	if e.outside {
+		m.outside--
+	}
+	return e
+}
+
+// requeue puts envelopes back in front, in their order.
+func (m *mailbox) requeue(parts []part) {
+	front := make([]envelope, 0, len(parts)+len(m.queue))
+	for _, p := range parts {
+		front = append(front, p.envelope)
+		if p.envelope.outside {
+			m.outside++
+		}
+	}
+	m.queue = append(front, m.queue...)
+}
+
+// The bounds under which further decisions join an append: well below those of the log, so that
+// the last one that joins still fits.
+const (
+	joinEventsMax = 100
+	joinBytesMax  = 128 << 10
+)
+
+// decide turns waiting commands into the next append. Several join one append while it is small:
+// results that came in while the last flush ran share the next one.
+func (m *mailbox) decide(now time.Time, compute run.Compute) *flight {
+	f := &flight{expected: m.head.Revision, next: m.state, head: m.head}
+	bytes := 0
+	for len(m.queue) > 0 {
+		e := m.pop()
+		at := f.head.Instant(now)
+		d, err := run.Decide(f.next, stamp(e.command, at), compute)
+		if err != nil {
+			e.answer(Outcome{RunID: m.id, Revision: f.head.Revision, State: f.next}, err)
+			continue
+		}
+		if len(d.Events) == 0 {
+			e.answer(Outcome{RunID: m.id, Revision: f.head.Revision, State: f.next}, nil)
+			continue
+		}
+		from := len(f.events)
+		f.events, f.head = chain(f.events, m.stream, f.head, at, e.cause, d.Events)
+		f.blobs = append(f.blobs, d.Blobs...)
+		f.next = d.Next
+		f.parts = append(f.parts, part{envelope: e, events: d.Events, revision: f.head.Revision, more: d.More})
+		bytes += domain.AppendBytes(f.events[from:])
+		if d.More || len(f.events) >= joinEventsMax || bytes >= joinBytesMax {
+			break
+		}
+	}
+	if len(f.parts) == 0 {
+		return nil
+	}
+	return f
+}
+
+// stamp sets a command's instant.
+func stamp(c run.Command, at time.Time) run.Command {
+	switch c := c.(type) {
+	case run.Start:
+		c.At = at
+		return c
+	case run.Abandon:
+		c.At = at
+		return c
+	case run.Continue:
+		c.At = at
+		return c
+	case run.CompleteTask:
+		c.At = at
+		return c
+	case run.FailTask:
+		c.At = at
+		return c
+	case run.StartAttempt:
+		c.At = at
+		return c
+	case run.Recover:
+		c.At = at
+		return c
+	case run.Cancel:
+		c.At = at
+		return c
+	}
+	return c
+}

@@ -1,0 +1,112 @@
+package commands
+
+import (
+	"context"
+	"time"
+
+	"quipu/domain"
+	"quipu/domain/run"
+)
+
+// Clock is the only source of time. Safe for concurrent use.
+type Clock interface {
+	Now() time.Time
+	// AfterFunc calls f once in its own goroutine after d; stop prevents that if it comes in time.
+	AfterFunc(d time.Duration, f func()) (stop func() bool)
+}
+
+// IDs is the only source of identity and randomness. Safe for concurrent use.
+type IDs interface {
+	NewID() string   // a UUIDv7
+	Jitter() float64 // in [0,1)
+}
+
+// Secrets seals what enters a run and opens what leaves it for the outside world.
+type Secrets interface {
+	// Session begins, or with known continues, the sealing of one run. known are the secrets that
+	// the run's events list so far. Errors: ErrCorrupt if one cannot be opened.
+	Session(ctx context.Context, stream domain.StreamID, known []run.Secret) (SecretSession, error)
+}
+
+// SecretSession is the sealing of one run. Safe for concurrent use.
+type SecretSession interface {
+	// Seal takes the secrets out of raw, which must be checked JSON. The strings at the pointers in
+	// at are secret whatever their keys say; "" means the whole of raw if it is a string. New
+	// secrets must be recorded with the event that carries the value.
+	// Errors: ErrUnavailable if the vault cannot keep a key.
+	Seal(ctx context.Context, raw []byte, at ...string) (domain.Value, []run.Secret, error)
+	// Open gives the JSON with every secret and blob in place. Never log it.
+	Open(ctx context.Context, v domain.Value) ([]byte, error)
+	// Mask gives the JSON with masks in place of secrets, and every blob loaded.
+	Mask(ctx context.Context, v domain.Value) ([]byte, error)
+	// Unmask turns the masks of this run's secrets in raw back into holes.
+	Unmask(raw []byte, holes []domain.Hole) domain.Value
+	// Scrub masks known secrets in plain text.
+	Scrub(text string) string
+}
+
+// Blobs keeps large payloads by content.
+type Blobs interface {
+	// Put makes content durable before it returns its lower-case hex SHA-256.
+	Put(ctx context.Context, content []byte) (string, error)
+	// Get returns the content. Errors: ErrNotFound, ErrCorrupt.
+	Get(ctx context.Context, sha256 string) ([]byte, error)
+}
+
+// Effects runs attempts in a bounded pool.
+type Effects interface {
+	// Submit queues one attempt and returns at once. do runs under a context derived from ctx that
+	// ends after timeout (0 = no limit of its own); done is called exactly once, with do's error, a
+	// recovered panic as an error, or the reason why do never ran.
+	Submit(ctx context.Context, id string, metadata map[string]string, timeout time.Duration, do func(context.Context) error, done func(error))
+}
+
+// Hooks receive what operators watch. Every field may be nil. They are called from hot paths and
+// must not block.
+type Hooks struct {
+	Appended    func(events int, took time.Duration, err error)
+	Runs        func(active, pending, quarantined int)
+	Effect      func(function string, took time.Duration, outcome string)
+	Ended       func(status string)
+	Quarantined func(stream domain.StreamID, err error)
+}
+
+// Limits are the executor's bounds; the zero value takes the defaults.
+type Limits struct {
+	// ActiveRunsMax is how many unfinished runs are held in memory and worked on at once
+	// (default 10,000). Further starts are durable and wait.
+	ActiveRunsMax int
+	// PendingRunsMax is how many durable starts may wait (default 100,000); beyond it starts are
+	// refused with ErrExhausted.
+	PendingRunsMax int
+	// MailboxMax is how many outside commands may wait for one run (default 128), beside the slots
+	// reserved for its tasks' results; beyond it ErrExhausted.
+	MailboxMax int
+	// TaskTimeout bounds one attempt whose definition and type say nothing (default 2m).
+	TaskTimeout time.Duration
+	// DrainTimeout is how long running effects get to end when the executor stops (default 10s).
+	DrainTimeout time.Duration
+	// AppendRetryMax caps the backoff between repeats of an append (default 5s).
+	AppendRetryMax time.Duration
+}
+
+func (l Limits) withDefaults() Limits {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&l.ActiveRunsMax, 10_000)
+	def(&l.PendingRunsMax, 100_000)
+	def(&l.MailboxMax, 128)
+	if l.TaskTimeout <= 0 {
+		l.TaskTimeout = 2 * time.Minute
+	}
+	if l.DrainTimeout <= 0 {
+		l.DrainTimeout = 10 * time.Second
+	}
+	if l.AppendRetryMax <= 0 {
+		l.AppendRetryMax = 5 * time.Second
+	}
+	return l
+}

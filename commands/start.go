@@ -1,0 +1,269 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+
+	"quipu/commands/sealing"
+	"quipu/domain"
+	"quipu/domain/name"
+	"quipu/domain/rawjson"
+	"quipu/domain/run"
+	"quipu/domain/wire"
+	"quipu/domain/workflow"
+)
+
+// StartRequest asks for a new run.
+type StartRequest struct {
+	Source     string
+	FlowName   string
+	RunName    string
+	WorkflowID string
+	Definition workflow.Definition // params as written, secrets in clear
+	Input      []byte              // checked JSON object, secrets in clear
+	BodySHA256 string
+	Actor      wire.Actor
+	Trace      string // W3C traceparent, "" if none
+}
+
+// StartRun names and starts a run and returns once both are durable (contract D6).
+//
+// Errors: ErrInvalid for a graph that breaks a rule; ErrUnprocessable for a bad name or a secret in
+// an object key; ErrRefused with code RUN_NAME_TAKEN and details.execution_id while an earlier run
+// of the name is unfinished; ErrExhausted beyond Limits; ErrUnavailable if certainly nothing was
+// started; ErrIndeterminate if it may have been.
+func (e *Executor) StartRun(ctx context.Context, q StartRequest) (Outcome, error) {
+	if err := name.Check(q.FlowName, q.RunName); err != nil {
+		return Outcome{}, err
+	}
+	graph, err := workflow.Compile(q.Definition, hasKey(q.Input))
+	if err != nil {
+		return Outcome{}, err
+	}
+	id := e.deps.IDs.NewID()
+	stream := RunStream(id)
+	session, err := e.deps.Secrets.Session(ctx, stream, nil)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("start run %s: %w", id, err)
+	}
+	start, err := e.seal(ctx, session, graph, q)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("start run %s: %w", id, err)
+	}
+	start.RunID, start.Source, start.FlowName, start.RunName = id, q.Source, q.FlowName, q.RunName
+	start.WorkflowID, start.BodySHA256, start.Node = q.WorkflowID, q.BodySHA256, e.node
+
+	admitted, err := e.admit(id)
+	if err != nil {
+		return Outcome{}, err
+	}
+	start.Hold = !admitted
+	cause := wire.Cause{Actor: q.Actor, CommandID: "start:" + id, CorrelationID: id, Traceparent: q.Trace}
+	if err := e.bindName(ctx, name.Bound{FlowName: q.FlowName, RunName: q.RunName, ExecutionID: id}, cause); err != nil {
+		e.dismiss(admitted)
+		return Outcome{}, err
+	}
+	return e.begin(ctx, start, session, cause, admitted)
+}
+
+// hasKey tells which keys {"input": …} may name.
+func hasKey(input []byte) func(string) bool {
+	keys := map[string]struct{}{}
+	for _, m := range rawjson.Members(input) {
+		keys[m.Key] = struct{}{}
+	}
+	return func(k string) bool { _, ok := keys[k]; return ok }
+}
+
+// seal takes the secrets out of definition and input.
+func (e *Executor) seal(ctx context.Context, session SecretSession, graph *workflow.Graph, q StartRequest) (run.Start, error) {
+	raw := wire.Definition(q.Definition)
+	inputs, tasks := sealing.FlowsIntoSecret(raw.JSON)
+	definition, secrets, err := session.Seal(ctx, raw.JSON)
+	if err != nil {
+		return run.Start{}, err
+	}
+	at := make([]string, len(inputs))
+	for i, k := range inputs {
+		at[i] = "/" + rawjson.EscapeKey(k)
+	}
+	input, more, err := session.Seal(ctx, q.Input, at...)
+	if err != nil {
+		return run.Start{}, err
+	}
+	if len(definition.Holes) > 0 {
+		d, err := wire.DecodeDefinition(definition)
+		if err != nil {
+			return run.Start{}, err
+		}
+		if graph, err = workflow.Compile(d, nil); err != nil {
+			return run.Start{}, err
+		}
+	}
+	graph.SealOutputs(tasks)
+	return run.Start{Definition: definition, Graph: graph, Input: input, Secrets: append(secrets, more...)}, nil
+}
+
+// admit takes a place among the active runs, or says that the run must wait, or refuses it.
+func (e *Executor) admit(id string) (bool, error) {
+	if e.enter() {
+		return true, nil
+	}
+	if e.pendingRuns() >= e.limits.PendingRunsMax {
+		return false, domain.E(domain.KindExhausted, "start run", id, fmt.Sprintf(
+			"%d runs are active and %d wait; try again later", e.limits.ActiveRunsMax, e.limits.PendingRunsMax)).WithCode("OVERLOADED")
+	}
+	return false, nil
+}
+
+func (e *Executor) dismiss(admitted bool) {
+	if admitted {
+		e.leave()
+	}
+}
+
+// begin appends the run's first events and waits until they are durable.
+func (e *Executor) begin(ctx context.Context, start run.Start, session SecretSession, cause wire.Cause, admitted bool) (Outcome, error) {
+	id := start.RunID
+	if !admitted {
+		// No mailbox: the run's own comes when a place is free.
+		out, err := e.beginHeld(ctx, start, cause)
+		if err == nil {
+			e.wait(id)
+		}
+		return out, err
+	}
+	type answer struct {
+		out Outcome
+		err error
+	}
+	answered := make(chan answer, 1)
+	err := e.send(ctx, id, inStart{runID: id, session: session, envelope: envelope{
+		command: start, cause: cause, outside: true,
+		reply: func(o Outcome, err error) { answered <- answer{o, err} },
+	}})
+	if err != nil {
+		e.dismiss(admitted)
+		return Outcome{}, err
+	}
+	select {
+	case a := <-answered:
+		return a.out, a.err
+	case <-ctx.Done():
+		return Outcome{}, domain.Wrap(domain.KindIndeterminate, "start run", id, ctx.Err())
+	case <-e.work.Done():
+		return Outcome{}, domain.Wrap(domain.KindIndeterminate, "start run", id, context.Cause(e.work))
+	}
+}
+
+func (e *Executor) beginHeld(ctx context.Context, start run.Start, cause wire.Cause) (Outcome, error) {
+	m := &mailbox{id: start.RunID, stream: RunStream(start.RunID), state: run.New(), head: wire.NewHead()}
+	var decideErr error
+	m.queue = []envelope{{command: start, cause: cause, reply: func(_ Outcome, err error) { decideErr = err }}}
+	f := m.decide(e.deps.Clock.Now(), e.deps.Compute)
+	if f == nil {
+		return Outcome{}, decideErr
+	}
+	done := e.append(outAppend{runID: m.id, stream: m.stream, flight: f}).(inAppended)
+	if done.err != nil {
+		return Outcome{}, done.err
+	}
+	return Outcome{RunID: m.id, Revision: done.appended.Revision, Position: done.appended.Position, State: f.next}, ctx.Err()
+}
+
+// nameLocks serialises the starts of one name in this process; across processes the exact revision
+// of the name's stream does.
+type nameLocks struct{ locks [256]sync.Mutex }
+
+var nameSeed = maphash.MakeSeed()
+
+func (n *nameLocks) of(stream domain.StreamID) *sync.Mutex {
+	return &n.locks[maphash.String(nameSeed, string(stream))%uint64(len(n.locks))]
+}
+
+// bindAttemptsMax bounds how often a start fights another process for a name.
+const bindAttemptsMax = 5
+
+// bindName makes the pair stand for b.ExecutionID, unless an unfinished run holds it.
+func (e *Executor) bindName(ctx context.Context, b name.Bound, cause wire.Cause) error {
+	stream := name.Stream(b.FlowName, b.RunName)
+	lock := e.names.of(stream)
+	lock.Lock()
+	defer lock.Unlock()
+	var err error
+	for range bindAttemptsMax {
+		if err = e.tryBind(ctx, stream, b, cause); !errors.Is(err, domain.ErrConflict) {
+			return err
+		}
+	}
+	return err
+}
+
+func (e *Executor) tryBind(ctx context.Context, stream domain.StreamID, b name.Bound, cause wire.Cause) error {
+	head, bound, err := e.boundName(ctx, stream)
+	if err != nil {
+		return err
+	}
+	if bound.ExecutionID != "" && bound.ExecutionID != b.ExecutionID {
+		if err := e.release(ctx, bound, cause); err != nil {
+			return err
+		}
+	}
+	typ, data := wire.EncodeNameBound(b)
+	p, _ := wire.Seal(stream, head, head.Instant(e.deps.Clock.Now()), cause, typ, data)
+	_, err = e.deps.Log.Append(ctx, stream, head.Revision, []domain.Pending{p})
+	if err != nil {
+		return fmt.Errorf("bind %s: %w", stream, err)
+	}
+	return nil
+}
+
+// boundName reads the newest binding; an unknown name gives a fresh head and no binding.
+func (e *Executor) boundName(ctx context.Context, stream domain.StreamID) (wire.Head, name.Bound, error) {
+	page, err := e.deps.Log.ReadStreamBackward(ctx, stream, endOfStream, 1)
+	if errors.Is(err, domain.ErrNotFound) {
+		return wire.NewHead(), name.Bound{}, nil
+	}
+	if err != nil || len(page) == 0 {
+		return wire.Head{}, name.Bound{}, fmt.Errorf("read %s: %w", stream, err)
+	}
+	last := &page[0]
+	at, err := wire.DecodeAt(last.Metadata)
+	if err != nil {
+		return wire.Head{}, name.Bound{}, err
+	}
+	b, err := wire.DecodeNameBound(last.Type, last.Data)
+	return wire.Head{Revision: last.Revision, Hash: last.Hash(), At: at}, b, err
+}
+
+// endOfStream reads backward from the head.
+const endOfStream = domain.Revision(1<<62 - 1)
+
+// release makes sure that the run a name is bound to has ended, or takes the place of one that
+// never started.
+func (e *Executor) release(ctx context.Context, bound name.Bound, cause wire.Cause) error {
+	stream := RunStream(bound.ExecutionID)
+	page, err := e.deps.Log.ReadStreamBackward(ctx, stream, endOfStream, 1)
+	if errors.Is(err, domain.ErrNotFound) {
+		typ, data := wire.EncodeRun(run.Abandoned{RunID: bound.ExecutionID})
+		head := wire.NewHead()
+		p, _ := wire.Seal(stream, head, head.Instant(e.deps.Clock.Now()), cause, typ, data)
+		_, err = e.deps.Log.Append(ctx, stream, domain.NoStream, []domain.Pending{p})
+		if !errors.Is(err, domain.ErrConflict) {
+			return err
+		}
+		page, err = e.deps.Log.ReadStreamBackward(ctx, stream, endOfStream, 1)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", stream, err)
+	}
+	if len(page) > 0 && wire.EndsRun(page[0].Type) {
+		return nil
+	}
+	return domain.E(domain.KindRefused, "start run", "", fmt.Sprintf(
+		"run %q of flow %q is still running as %s; wait for its end or choose another run_name", bound.RunName, bound.FlowName, bound.ExecutionID)).
+		WithField("run_name").WithCode("RUN_NAME_TAKEN").WithDetails(map[string]any{"execution_id": bound.ExecutionID})
+}

@@ -1,0 +1,121 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"quipu/domain"
+	"quipu/domain/run"
+	"quipu/domain/wire"
+)
+
+// Cancel ends a run on request and returns once that is durable.
+//
+// Errors: ErrNotFound for an unknown run; ErrRefused with code RUN_ENDED if it has ended;
+// ErrExhausted if too many commands wait for it; ErrIndeterminate if ctx ends first.
+func (e *Executor) Cancel(ctx context.Context, runID, reason string, actor wire.Actor) (Outcome, error) {
+	type answer struct {
+		out Outcome
+		err error
+	}
+	answered := make(chan answer, 1)
+	err := e.send(ctx, runID, inCommand{runID: runID, envelope: envelope{
+		command: run.Cancel{Reason: reason}, outside: true,
+		cause: wire.Cause{Actor: actor, CommandID: "cancel:" + e.deps.IDs.NewID(), CorrelationID: runID},
+		reply: func(o Outcome, err error) { answered <- answer{o, err} },
+	}})
+	if err != nil {
+		return Outcome{}, err
+	}
+	select {
+	case a := <-answered:
+		if errors.Is(a.err, domain.ErrNotFound) {
+			return e.cancelInactive(ctx, runID)
+		}
+		return a.out, a.err
+	case <-ctx.Done():
+		return Outcome{}, domain.Wrap(domain.KindIndeterminate, "cancel run", runID, ctx.Err())
+	case <-e.work.Done():
+		return Outcome{}, domain.Wrap(domain.KindIndeterminate, "cancel run", runID, context.Cause(e.work))
+	}
+}
+
+// cancelInactive says why a run that is not active cannot be cancelled.
+func (e *Executor) cancelInactive(ctx context.Context, runID string) (Outcome, error) {
+	s, err := e.State(ctx, runID)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if s.Phase.Ended() {
+		return Outcome{RunID: runID, Revision: s.Revision, State: s},
+			domain.E(domain.KindRefused, "cancel run", runID, "the run has already "+s.Phase.String()).WithCode("RUN_ENDED")
+	}
+	return Outcome{}, domain.E(domain.KindUnavailable, "cancel run", runID, "the run waits for a place among the active ones; try again later").WithCode("RUN_WAITING")
+}
+
+// State returns a run as of its last stored event: from its mailbox if it is active, else folded
+// from its stream, so that a run is never wrongly unknown. Abandoned runs are unknown.
+// Errors: ErrNotFound, ErrCorrupt.
+func (e *Executor) State(ctx context.Context, runID string) (*run.State, error) {
+	if s := e.peek(ctx, runID, nil); s != nil && s.Phase != run.None {
+		return s, nil
+	}
+	l, err := load(ctx, e.deps.Log, e.deps.Blobs, RunStream(runID), domain.NoStream)
+	if err != nil {
+		return nil, err
+	}
+	if l.state.Phase == run.PhaseAbandoned || l.state.Phase == run.None {
+		return nil, domain.E(domain.KindNotFound, "read run", runID, "does not exist")
+	}
+	return l.state, nil
+}
+
+// Await is State, but waits up to d for the run's end first.
+func (e *Executor) Await(ctx context.Context, runID string, d time.Duration) (*run.State, error) {
+	ended := make(chan *run.State, 1)
+	s := e.peek(ctx, runID, ended)
+	if s == nil || s.Phase.Ended() {
+		return e.State(ctx, runID)
+	}
+	over := make(chan struct{})
+	stop := e.deps.Clock.AfterFunc(d, func() { close(over) })
+	defer stop()
+	select {
+	case s := <-ended:
+		if s != nil && s.Phase != run.None {
+			return s, nil
+		}
+	case <-over:
+	case <-ctx.Done():
+	case <-e.work.Done():
+	}
+	return e.State(ctx, runID)
+}
+
+// peek asks a run's shard; nil if the run is not active or the executor stops.
+func (e *Executor) peek(ctx context.Context, runID string, ended chan<- *run.State) *run.State {
+	state := make(chan *run.State, 1)
+	if e.send(ctx, runID, inPeek{runID: runID, state: state, ended: ended}) != nil {
+		return nil
+	}
+	select {
+	case s := <-state:
+		return s
+	case <-e.work.Done():
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+func (e *Executor) systemCause(runID, via, commandID string) wire.Cause {
+	return wire.Cause{Actor: wire.Actor{Kind: wire.ActorSystem, ID: e.node, Via: via}, CommandID: commandID, CorrelationID: runID}
+}
+
+// Counts are the numbers of runs in each line.
+type Counts struct{ Active, Pending, Quarantined int }
+
+// Counts returns how many runs are active, wait, or are quarantined.
+func (e *Executor) Counts() Counts {
+	return Counts{Active: int(e.active.Load()), Pending: e.pendingRuns(), Quarantined: int(e.quarantined.Load())}
+}
