@@ -67,6 +67,8 @@ func (l *loaded) fact(ctx context.Context, blobs Blobs, r *domain.Recorded, afte
 		f.Graph, f.Input, err = hydrate(ctx, blobs, e)
 	case run.TaskCompleted:
 		l.secrets = append(l.secrets, e.Secrets...)
+	case run.TaskRetryScheduled:
+		l.secrets = append(l.secrets, e.Secrets...)
 	case run.TaskFailed:
 		l.secrets = append(l.secrets, e.Secrets...)
 	}

@@ -76,6 +76,7 @@ func (s *State) change(f Fact) error {
 		t.Phase, t.Attempt, t.Node, t.AttemptAt, t.RetryAt = TaskRunning, int32(e.Attempt), e.Node, f.At, time.Time{}
 		return nil
 	case TaskRetryScheduled:
+		s.SecretsN += len(e.Secrets)
 		return s.onTask(f, e.Task, TaskRunning, func(t *Task, _ int) {
 			t.Phase, t.RetryAt = TaskBackoff, e.RetryAt
 			t.Failures++

@@ -310,7 +310,7 @@ func (d *decider) fail(c FailTask) {
 	if c.Retryable && failures < node.Retry.Attempts {
 		d.emit(Fact{Event: TaskRetryScheduled{
 			Task: c.Task, TaskID: id, Attempt: c.Attempt, Error: c.Error,
-			RetryAt: d.at.Add(node.Retry.Delay(failures, c.Jitter, c.RetryAfter)),
+			RetryAt: d.at.Add(node.Retry.Delay(failures, c.Jitter, c.RetryAfter)), Secrets: c.Secrets,
 		}}, c.Error.Details)
 		return
 	}

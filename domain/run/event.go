@@ -13,7 +13,9 @@ type Event interface{ runEvent() }
 type Secret struct {
 	ID         string // unique in the run: "s1", "s2", …
 	FP         string // short keyed fingerprint, shown in masks
-	Ciphertext string // base64; its associated data is stream and id
+	Ciphertext string // base64; its associated data is stream and id; "" if it stands in a blob
+	Blob       string // hex SHA-256 of the blob that holds a large ciphertext
+	Bytes      int64  // size of that blob
 }
 
 // ErrorInfo is a failure as stored and shown: small, without secrets.
@@ -102,6 +104,7 @@ type TaskRetryScheduled struct {
 	Attempt      int // the attempt that failed
 	Error        ErrorInfo
 	RetryAt      time.Time
+	Secrets      []Secret
 }
 
 // TaskSkipped says that a task will not run, and why.

@@ -138,6 +138,8 @@ type secretV1 struct {
 	ID         string `json:"id"`
 	FP         string `json:"fp"`
 	Ciphertext string `json:"ciphertext"`
+	Blob       string `json:"blob"`
+	Bytes      int64  `json:"bytes"`
 }
 
 func secretsOf(list []secretV1) []run.Secret {
@@ -252,14 +254,16 @@ func (w taskFailedV1) event() run.Event {
 
 type taskRetryScheduledV1 struct {
 	taskV1
-	Attempt int     `json:"attempt"`
-	Error   errorV1 `json:"error"`
-	RetryAt instant `json:"retry_at"`
+	Attempt int        `json:"attempt"`
+	Error   errorV1    `json:"error"`
+	RetryAt instant    `json:"retry_at"`
+	Secrets []secretV1 `json:"secrets"`
 }
 
 func (w taskRetryScheduledV1) event() run.Event {
 	return run.TaskRetryScheduled{
 		Task: w.Task, TaskID: w.TaskID, Iteration: w.Iteration, Attempt: w.Attempt, Error: w.Error.domain(), RetryAt: w.RetryAt.Time,
+		Secrets: secretsOf(w.Secrets),
 	}
 }
 

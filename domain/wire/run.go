@@ -109,6 +109,7 @@ func EncodeRun(e run.Event) (typ string, data []byte) {
 		o.int("attempt", int64(e.Attempt))
 		errorInfo(o, e.Error)
 		o.instantOpt("retry_at", e.RetryAt)
+		secrets(o, e.Secrets)
 	case run.TaskSkipped:
 		typ = RunTaskSkipped
 		o.str("task", e.Task)
@@ -188,7 +189,11 @@ func secrets(o *object, list []run.Secret) {
 		s := newObject(dst)
 		s.str("id", list[i].ID)
 		s.str("fp", list[i].FP)
-		s.str("ciphertext", list[i].Ciphertext)
+		s.strOpt("ciphertext", list[i].Ciphertext)
+		if list[i].Blob != "" {
+			s.str("blob", list[i].Blob)
+			s.int("bytes", list[i].Bytes)
+		}
 		return s.done()
 	})
 }
