@@ -60,6 +60,18 @@ func (p *Path) Key() (string, bool) {
 	return p.parts[len(p.parts)-1].key, true
 }
 
+// Token returns the last step as a JSON pointer writes it, escaped; "" at the root.
+func (p *Path) Token() string {
+	if len(p.parts) == 0 {
+		return ""
+	}
+	last := p.parts[len(p.parts)-1]
+	if last.index >= 0 {
+		return strconv.Itoa(last.index)
+	}
+	return EscapeKey(last.key)
+}
+
 // Pointer renders the path as a JSON pointer.
 func (p *Path) Pointer() string {
 	var b []byte

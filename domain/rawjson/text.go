@@ -237,28 +237,64 @@ func (s *scanner) skip() bool {
 	return false
 }
 
-// Get returns the span of the value that pointer names in the checked document b.
+// Get returns the span of the value that pointer names in the checked document b. It is strict
+// about RFC 6901: "/01" or "/~2" name nothing, so that a place has exactly one spelling and can be
+// compared as text.
 func Get(b []byte, pointer string) ([]byte, bool) {
 	b = Trim(b)
-	if pointer == "" {
-		return b, true
-	}
-	for _, token := range strings.Split(pointer[1:], "/") {
-		token = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
-		next, ok := step(b, token)
+	for pointer != "" {
+		token, rest, ok := cutToken(pointer)
 		if !ok {
 			return nil, false
 		}
-		b = next
+		if b, ok = step(b, token); !ok {
+			return nil, false
+		}
+		pointer = rest
 	}
 	return b, true
 }
 
+// cutToken takes the first reference token off a pointer that is not empty; false if the pointer
+// does not start with a slash or holds a bad escape.
+func cutToken(pointer string) (token, rest string, ok bool) {
+	if pointer[0] != '/' {
+		return "", "", false
+	}
+	token, rest = pointer[1:], ""
+	if i := strings.IndexByte(token, '/'); i >= 0 {
+		token, rest = token[:i], token[i:]
+	}
+	token, ok = UnescapeKey(token)
+	return token, rest, ok
+}
+
+var keyUnescaper = strings.NewReplacer("~0", "~", "~1", "/")
+
+// UnescapeKey decodes one reference token of a JSON pointer; false if it holds a bad escape.
+func UnescapeKey(token string) (string, bool) {
+	if strings.IndexByte(token, '~') < 0 {
+		return token, true
+	}
+	for i := 0; i < len(token); i++ {
+		if token[i] != '~' {
+			continue
+		}
+		if i++; i == len(token) || token[i] != '0' && token[i] != '1' {
+			return "", false
+		}
+	}
+	return keyUnescaper.Replace(token), true
+}
+
 func step(b []byte, token string) ([]byte, bool) {
 	if KindOf(b) == Array {
-		n, err := strconv.Atoi(token)
+		n, ok := index(token)
+		if !ok {
+			return nil, false
+		}
 		items := Items(b)
-		if err != nil || n < 0 || n >= len(items) {
+		if n >= len(items) {
 			return nil, false
 		}
 		return items[n], true
@@ -269,6 +305,15 @@ func step(b []byte, token string) ([]byte, bool) {
 		}
 	}
 	return nil, false
+}
+
+// index reads an array index: digits without a leading zero.
+func index(token string) (int, bool) {
+	if token == "" || len(token) > 1 && token[0] == '0' || strings.Trim(token, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.Atoi(token)
+	return n, err == nil
 }
 
 // Edit replaces the span [Start, End) by New.
