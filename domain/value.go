@@ -70,14 +70,21 @@ func (v Value) Members() []Member {
 	if len(v.Holes) == 0 {
 		return out
 	}
-	for i := range out {
-		prefix := "/" + rawjson.EscapeKey(out[i].Key)
-		for _, h := range v.Holes {
-			if rest, inside := strings.CutPrefix(h.At, prefix); inside && (rest == "" || rest[0] == '/') {
-				h.At = rest
-				out[i].Value.Holes = append(out[i].Value.Holes, h)
-			}
+	// One pass over the holes, so that an object of many secrets stays linear.
+	byKey := make(map[string][]Hole)
+	for _, h := range v.Holes {
+		if h.At == "" || h.At[0] != '/' {
+			continue
 		}
+		token, rest := h.At[1:], ""
+		if i := strings.IndexByte(token, '/'); i >= 0 {
+			token, rest = token[:i], token[i:]
+		}
+		h.At = rest
+		byKey[token] = append(byKey[token], h)
+	}
+	for i := range out {
+		out[i].Value.Holes = byKey[rawjson.EscapeKey(out[i].Key)]
 	}
 	return out
 }
@@ -115,83 +122,13 @@ func (o *Object) Add(key string, v Value) {
 // Len is the number of bytes so far.
 func (o *Object) Len() int { return len(o.json) }
 
-// Value returns the object; an Object without members gives {}.
+// Value returns the object; an Object without members gives {}. It ends the building: a later Add
+// may write over what was returned.
 func (o *Object) Value() Value {
 	if o.json == nil {
 		return Value{JSON: []byte("{}")}
 	}
 	return Value{JSON: append(o.json, '}'), Holes: o.holes}
-}
-
-// Fill returns v's JSON with each hole's null replaced by what fill returns for it (checked
-// JSON). Blobs are filled first, since the holes of secrets inside a blob point into its content.
-// Errors: whatever fill returns; ErrCorrupt if a hole's place does not exist.
-func (v Value) Fill(fill func(Hole) ([]byte, error)) ([]byte, error) {
-	if len(v.Holes) == 0 {
-		return v.JSON, nil
-	}
-	blobs := make(map[string]Hole)
-	secrets := make(map[string]Hole)
-	for _, h := range v.Holes {
-		if h.Blob != "" {
-			blobs[h.At] = h
-		} else {
-			secrets[h.At] = h
-		}
-	}
-	doc := v.JSON
-	// A blob may hold the places of further blobs, so passes go on while they find any.
-	for len(blobs) > 0 {
-		before := len(blobs)
-		var err error
-		if doc, err = fillPlaces(doc, blobs, fill); err != nil {
-			return nil, err
-		}
-		if len(blobs) == before {
-			return nil, noPlace(before)
-		}
-	}
-	doc, err := fillPlaces(doc, secrets, fill)
-	if err == nil && len(secrets) > 0 {
-		err = noPlace(len(secrets))
-	}
-	return doc, err
-}
-
-func noPlace(n int) error {
-	return E(KindCorrupt, "fill value", "", strconv.Itoa(n)+" holes have no place in the JSON")
-}
-
-// fillPlaces fills what it finds of places in doc and removes it from places.
-func fillPlaces(doc []byte, places map[string]Hole, fill func(Hole) ([]byte, error)) ([]byte, error) {
-	if len(places) == 0 {
-		return doc, nil
-	}
-	var edits []rawjson.Edit
-	var failed error
-	err := rawjson.Walk(doc, JSONDepthMax*4, func(p *rawjson.Path, kind rawjson.Kind, start, end int) bool {
-		if kind != rawjson.Null {
-			return true
-		}
-		h, ok := places[p.Pointer()]
-		if !ok {
-			return true
-		}
-		var b []byte
-		if b, failed = fill(h); failed != nil {
-			return false
-		}
-		delete(places, h.At)
-		edits = append(edits, rawjson.Edit{Start: start, End: end, New: b})
-		return len(places) > 0
-	})
-	switch {
-	case failed != nil:
-		return nil, failed
-	case err != nil:
-		return nil, Wrap(KindCorrupt, "fill value", "", err)
-	}
-	return rawjson.Splice(doc, edits), nil
 }
 
 // Array builds an array Value.
@@ -208,7 +145,11 @@ func (a *Array) Add(v Value) {
 	} else {
 		a.json = append(a.json, ',')
 	}
-	a.json = append(a.json, v.JSON...)
+	if len(v.JSON) == 0 {
+		a.json = append(a.json, "null"...)
+	} else {
+		a.json = append(a.json, v.JSON...)
+	}
 	for _, h := range v.Holes {
 		h.At = "/" + strconv.Itoa(a.n) + h.At
 		a.holes = append(a.holes, h)
@@ -216,7 +157,7 @@ func (a *Array) Add(v Value) {
 	a.n++
 }
 
-// Value returns the array; an Array without items gives [].
+// Value returns the array; an Array without items gives []. It ends the building, as Object.Value.
 func (a *Array) Value() Value {
 	if a.json == nil {
 		return Value{JSON: []byte("[]")}
