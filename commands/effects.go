@@ -24,7 +24,7 @@ type attempt struct {
 	state   *run.State // when the attempt began
 	index   int
 	number  int
-	session SecretSession
+	session *Session
 	ctx     context.Context // ends with the run
 	cause   domain.EventID  // of the event that began the attempt
 }

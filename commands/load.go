@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"quipu/commands/sealing"
 	"quipu/domain"
 	"quipu/domain/run"
 	"quipu/domain/wire"
@@ -76,6 +77,9 @@ func (l *loaded) fact(ctx context.Context, blobs Blobs, r *domain.Recorded, afte
 }
 
 // hydrate loads what deciding needs of a start: the definition as a graph, and the input.
+//
+// The flow of outputs into secret keys is read off the definition again, so that it never depends
+// on what an old version thought of it.
 func hydrate(ctx context.Context, blobs Blobs, e run.Started) (*workflow.Graph, domain.Value, error) {
 	definition, err := loadBlobs(ctx, blobs, e.Definition)
 	if err != nil {
@@ -89,6 +93,8 @@ func hydrate(ctx context.Context, blobs Blobs, e run.Started) (*workflow.Graph, 
 	if err != nil {
 		return nil, domain.Value{}, domain.Wrap(domain.KindCorrupt, "compile definition", e.RunID, err)
 	}
+	_, tasks := sealing.FlowsIntoSecret(definition.JSON)
+	g.SealOutputs(tasks)
 	input, err := loadBlobs(ctx, blobs, e.Input)
 	return g, input, err
 }

@@ -16,7 +16,7 @@ type mailbox struct {
 	stream  domain.StreamID
 	state   *run.State
 	head    wire.Head
-	session SecretSession
+	session *Session
 	effects context.Context
 	cancel  context.CancelCauseFunc
 

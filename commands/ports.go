@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"quipu/domain"
-	"quipu/domain/run"
 )
 
 // Clock is the only source of time. Safe for concurrent use.
@@ -19,30 +18,6 @@ type Clock interface {
 type IDs interface {
 	NewID() string   // a UUIDv7
 	Jitter() float64 // in [0,1)
-}
-
-// Secrets seals what enters a run and opens what leaves it for the outside world.
-type Secrets interface {
-	// Session begins, or with known continues, the sealing of one run. known are the secrets that
-	// the run's events list so far. Errors: ErrCorrupt if one cannot be opened.
-	Session(ctx context.Context, stream domain.StreamID, known []run.Secret) (SecretSession, error)
-}
-
-// SecretSession is the sealing of one run. Safe for concurrent use.
-type SecretSession interface {
-	// Seal takes the secrets out of raw, which must be checked JSON. The strings at the pointers in
-	// at are secret whatever their keys say; "" means the whole of raw if it is a string. New
-	// secrets must be recorded with the event that carries the value.
-	// Errors: ErrUnavailable if the vault cannot keep a key.
-	Seal(ctx context.Context, raw []byte, at ...string) (domain.Value, []run.Secret, error)
-	// Open gives the JSON with every secret and blob in place. Never log it.
-	Open(ctx context.Context, v domain.Value) ([]byte, error)
-	// Mask gives the JSON with masks in place of secrets, and every blob loaded.
-	Mask(ctx context.Context, v domain.Value) ([]byte, error)
-	// Unmask turns the masks of this run's secrets in raw back into holes.
-	Unmask(raw []byte, holes []domain.Hole) domain.Value
-	// Scrub masks known secrets in plain text.
-	Scrub(text string) string
 }
 
 // Blobs keeps large payloads by content.

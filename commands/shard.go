@@ -20,7 +20,7 @@ type (
 	// inStart opens a mailbox for a run that does not exist yet.
 	inStart struct {
 		runID    string
-		session  SecretSession
+		session  *Session
 		envelope envelope
 	}
 	// inOpen opens a mailbox for a run that exists: recovery and activation.
@@ -46,7 +46,7 @@ type (
 	inLoaded struct {
 		runID   string
 		loaded  loaded
-		session SecretSession
+		session *Session
 		err     error
 	}
 	// inPeek asks for the state of an active run, and optionally to be told its end.
@@ -282,6 +282,7 @@ func (s *shard) follow(m *mailbox, f *flight, at Appended) {
 	}
 	revision := f.expected
 	for i := range f.parts {
+		m.session.Recorded(secretsOf(f.parts[i].envelope.command))
 		for _, e := range f.parts[i].events {
 			revision++
 			s.carryOut(m, e, f.events[revision-f.expected-1].ID)
@@ -291,6 +292,19 @@ func (s *shard) follow(m *mailbox, f *flight, at Appended) {
 		front := envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})}
 		m.queue = append([]envelope{front}, m.queue...)
 	}
+}
+
+// secretsOf are the secrets that the events of a command list.
+func secretsOf(c run.Command) []run.Secret {
+	switch c := c.(type) {
+	case run.Start:
+		return c.Secrets
+	case run.CompleteTask:
+		return c.Secrets
+	case run.FailTask:
+		return c.Secrets
+	}
+	return nil
 }
 
 var errRunEnded = errors.New("the run has ended")

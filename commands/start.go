@@ -79,22 +79,24 @@ func hasKey(input []byte) func(string) bool {
 }
 
 // seal takes the secrets out of definition and input.
-func (e *Executor) seal(ctx context.Context, session SecretSession, graph *workflow.Graph, q StartRequest) (run.Start, error) {
+func (e *Executor) seal(ctx context.Context, session *Session, graph *workflow.Graph, q StartRequest) (run.Start, error) {
 	raw := wire.Definition(q.Definition)
 	inputs, tasks := sealing.FlowsIntoSecret(raw.JSON)
-	definition, secrets, err := session.Seal(ctx, raw.JSON)
-	if err != nil {
-		return run.Start{}, err
-	}
 	at := make([]string, len(inputs))
 	for i, k := range inputs {
 		at[i] = "/" + rawjson.EscapeKey(k)
 	}
-	input, more, err := session.Seal(ctx, q.Input, at...)
+	definition, input, secrets, err := session.SealStart(ctx, raw.JSON, q.Input, at)
 	if err != nil {
 		return run.Start{}, err
 	}
+	if input, err = loadBlobs(ctx, e.deps.Blobs, input); err != nil {
+		return run.Start{}, err
+	}
 	if len(definition.Holes) > 0 {
+		if definition, err = loadBlobs(ctx, e.deps.Blobs, definition); err != nil {
+			return run.Start{}, err
+		}
 		d, err := wire.DecodeDefinition(definition)
 		if err != nil {
 			return run.Start{}, err
@@ -104,7 +106,7 @@ func (e *Executor) seal(ctx context.Context, session SecretSession, graph *workf
 		}
 	}
 	graph.SealOutputs(tasks)
-	return run.Start{Definition: definition, Graph: graph, Input: input, Secrets: append(secrets, more...)}, nil
+	return run.Start{Definition: definition, Graph: graph, Input: input, Secrets: secrets}, nil
 }
 
 // admit takes a place among the active runs, or says that the run must wait, or refuses it.
@@ -126,7 +128,7 @@ func (e *Executor) dismiss(admitted bool) {
 }
 
 // begin appends the run's first events and waits until they are durable.
-func (e *Executor) begin(ctx context.Context, start run.Start, session SecretSession, cause wire.Cause, admitted bool) (Outcome, error) {
+func (e *Executor) begin(ctx context.Context, start run.Start, session *Session, cause wire.Cause, admitted bool) (Outcome, error) {
 	id := start.RunID
 	if !admitted {
 		// No mailbox: the run's own comes when a place is free.

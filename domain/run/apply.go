@@ -107,7 +107,7 @@ func (s *State) change(f Fact) error {
 	case Completed:
 		s.Phase, s.EndedAt = PhaseCompleted, f.At
 	case Failed:
-		s.Phase, s.EndedAt = PhaseFailed, f.At
+		s.Phase, s.EndedAt, s.Error, s.FailedBy = PhaseFailed, f.At, e.Error, e.Task
 	case Cancelled:
 		s.Phase, s.EndedAt = PhaseCancelled, f.At
 	default:

@@ -74,6 +74,8 @@ type State struct {
 	LastAt    time.Time
 	Revision  domain.Revision // of the last event folded; NoStream if none
 	SecretsN  int             // secrets so far
+	Error     ErrorInfo       // why the run failed; zero otherwise
+	FailedBy  string          // the task that failed it
 
 	tasks   taskPages
 	ready   []int32 // tasks in TaskReady, in the order they became so

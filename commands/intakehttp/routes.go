@@ -1,0 +1,179 @@
+package intakehttp
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"quipu/commands"
+	"quipu/commands/node"
+	"quipu/domain"
+	"quipu/domain/rawjson"
+	"quipu/domain/run"
+	"quipu/domain/wire"
+)
+
+// Runs is what the routes need of the executor.
+type Runs interface {
+	StartRun(ctx context.Context, q commands.StartRequest) (commands.Outcome, error)
+	Await(ctx context.Context, runID string, d time.Duration) (*run.State, error)
+}
+
+// Routes serves run-dag and task-status.
+type Routes struct {
+	Runs     Runs
+	Registry *node.Registry
+	IDs      interface{ NewID() string }
+	LogID    domain.LogID
+	// Render shows a payload to clients: secrets masked, large blobs as links.
+	Render func(ctx context.Context, v domain.Value) ([]byte, error)
+	// Timeout bounds the work of one request beside a wait it asked for.
+	Timeout time.Duration
+}
+
+// Register adds the routes. Both forms of run-dag's path are known to be used.
+func (r *Routes) Register(app fiber.Router) {
+	app.Post("/run-dag", r.runDAG)
+	app.Get("/task-status/:id", r.taskStatus)
+}
+
+// HeaderPosition carries the position a command was written at (contract D22).
+const HeaderPosition = "Quipu-Position"
+
+func (r *Routes) runDAG(c *fiber.Ctx) error {
+	// The framework reuses the request's memory; the definition outlives it.
+	body := append([]byte(nil), c.Body()...)
+	q, err := parseRunDAG(body, r.Registry)
+	if err != nil {
+		return err
+	}
+	if q.RunName == "" {
+		q.RunName = "run_" + strings.ReplaceAll(r.IDs.NewID(), "-", "")
+	}
+	q.Actor = wire.Actor{Kind: wire.ActorAnonymous, ID: "", Via: "run-dag"}
+	q.Trace = traceparent(c.Get("traceparent"))
+	ctx, cancel := context.WithTimeout(c.UserContext(), r.Timeout)
+	defer cancel()
+	out, err := r.Runs.StartRun(ctx, q)
+	if err != nil {
+		return err
+	}
+	c.Set(HeaderPosition, out.Position.Cursor(r.LogID))
+	b := append(make([]byte, 0, 160), `{"status":"processing","task_id":`...)
+	b = rawjson.AppendString(b, out.RunID)
+	b = append(b, `,"flow_name":`...)
+	b = rawjson.AppendString(b, q.FlowName)
+	b = append(b, `,"run_name":`...)
+	b = rawjson.AppendString(b, q.RunName)
+	return sendJSON(c, append(b, '}'))
+}
+
+func sendJSON(c *fiber.Ctx, b []byte) error {
+	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+	return c.Send(b)
+}
+
+// traceparent passes a W3C trace context on if it has the form of one; its own copy, because the
+// framework's strings are only valid during the request.
+func traceparent(s string) string {
+	if len(s) != 55 || s[2] != '-' || s[35] != '-' || s[52] != '-' || strings.Trim(s, "0123456789abcdef-") != "" {
+		return ""
+	}
+	return strings.Clone(s)
+}
+
+// waitMax bounds how long task-status may be asked to wait for a run's end.
+const waitMax = 60 * time.Second
+
+func (r *Routes) taskStatus(c *fiber.Ctx) error {
+	id, err := url.PathUnescape(c.Params("id"))
+	if err != nil {
+		return domain.E(domain.KindInvalid, "", "", "is not percent-encoded correctly").WithField("id").WithCode("INVALID_ID")
+	}
+	id = strings.Clone(strings.TrimPrefix(id, "exec_"))
+	if err := commands.RunStream(id).Check(); err != nil || id == "" {
+		return domain.E(domain.KindNotFound, "", "", "no such run").WithField("id").WithCode("RUN_UNKNOWN")
+	}
+	wait, err := waitOf(c.Query("wait"))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.UserContext(), r.Timeout+wait)
+	defer cancel()
+	s, err := r.Runs.Await(ctx, id, wait)
+	if err != nil {
+		return err
+	}
+	b, err := r.status(ctx, s)
+	if err != nil {
+		return err
+	}
+	return sendJSON(c, b)
+}
+
+func waitOf(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > waitMax {
+		return 0, domain.E(domain.KindInvalid, "", "", `must be a duration from 0s to 60s such as "10s"`).WithField("wait").WithCode("INVALID_WAIT")
+	}
+	return d, nil
+}
+
+// status renders {status, results[, error]}. LAO knows processing, completed and failed only.
+func (r *Routes) status(ctx context.Context, s *run.State) ([]byte, error) {
+	switch s.Phase {
+	case run.Running:
+		return []byte(`{"status":"processing"}`), nil
+	case run.PhaseCompleted:
+		return r.results(ctx, append(make([]byte, 0, 512), `{"status":"completed"`...), s)
+	default:
+		return r.failed(ctx, s)
+	}
+}
+
+func (r *Routes) failed(ctx context.Context, s *run.State) ([]byte, error) {
+	e := s.Error
+	if s.Phase == run.PhaseCancelled {
+		e = run.ErrorInfo{Type: "RunCancelled", Code: "CANCELLED", Message: "the run was cancelled"}
+	}
+	b := append(make([]byte, 0, 512), `{"status":"failed","error":{"type":`...)
+	b = rawjson.AppendString(b, e.Type)
+	b = append(b, `,"code":`...)
+	b = rawjson.AppendString(b, e.Code)
+	b = append(b, `,"message":`...)
+	b = rawjson.AppendString(b, e.Message)
+	if s.FailedBy != "" {
+		b = append(b, `,"task_name":`...)
+		b = rawjson.AppendString(b, s.FailedBy)
+	}
+	return r.results(ctx, append(b, '}'), s)
+}
+
+func (r *Routes) results(ctx context.Context, b []byte, s *run.State) ([]byte, error) {
+	b = append(b, `,"results":{`...)
+	first := true
+	for i := range s.Tasks() {
+		t := s.Task(i)
+		if t.Phase != run.TaskCompletedPhase {
+			continue
+		}
+		shown, err := r.Render(ctx, t.Output)
+		if err != nil {
+			return nil, err
+		}
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = rawjson.AppendString(b, s.Graph.Nodes[i].Name)
+		b = append(b, ':')
+		b = append(b, shown...)
+	}
+	return append(b, '}', '}'), nil
+}

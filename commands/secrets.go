@@ -1,0 +1,129 @@
+package commands
+
+import (
+	"context"
+	"sync"
+
+	"quipu/commands/sealing"
+	"quipu/domain"
+	"quipu/domain/run"
+)
+
+// Secrets opens the sealing session of a run. known are the secrets its events list so far.
+type Secrets struct {
+	Vault sealing.Vault
+	Blobs Blobs
+}
+
+// Session begins, or with known continues, the sealing of one run.
+// Errors: ErrCorrupt if a known secret cannot be opened; the vault's errors.
+func (s Secrets) Session(ctx context.Context, stream domain.StreamID, known []run.Secret) (*Session, error) {
+	session := &Session{run: sealing.New(stream, s.Vault, s.Blobs), recorded: map[string]bool{}}
+	if len(known) == 0 {
+		return session, nil
+	}
+	list := make([]sealing.Secret, len(known))
+	for i, k := range known {
+		list[i] = sealing.Secret(k)
+	}
+	if err := session.run.Learn(ctx, list); err != nil {
+		return nil, err
+	}
+	session.Recorded(known)
+	return session, nil
+}
+
+// Session is the sealing of one run, shared by its mailbox and its effects. Safe for concurrent use.
+//
+// Attempts of one run end in any order, and some results are dropped. So a secret counts as safe
+// only once an event that lists it is stored (Recorded); until then every value that refers to it
+// brings it along again, with the same id and ciphertext.
+type Session struct {
+	mu       sync.Mutex
+	run      *sealing.Run
+	recorded map[string]bool // secret ids that stand in a stored event
+}
+
+// SealStart takes the secrets out of a definition and an input that are stored together. inputAt
+// are pointers into input that are secret whatever their keys say.
+// Errors: ErrUnprocessable naming the place if a secret cannot be sealed where it stands;
+// ErrUnavailable if the vault or the blobs cannot keep something.
+func (s *Session) SealStart(ctx context.Context, definition, input []byte, inputAt []string) (def, in domain.Value, secrets []run.Secret, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	values, fresh, err := s.run.SealAll(ctx,
+		sealing.Part{Raw: definition, Options: sealing.Options{References: true, Intake: true}},
+		sealing.Part{Raw: input, Options: sealing.Options{At: inputAt, Intake: true}})
+	if err != nil {
+		return domain.Value{}, domain.Value{}, nil, err
+	}
+	for _, f := range fresh {
+		secrets = append(secrets, run.Secret(f))
+	}
+	return values[0], values[1], secrets, nil
+}
+
+// Seal takes the secrets out of raw, which must be checked JSON. The strings at the pointers in at
+// are secret whatever their keys say; "" means the whole of raw. The secrets returned must be
+// recorded with the event that carries the value.
+// Errors: as SealStart.
+func (s *Session) Seal(ctx context.Context, raw []byte, at ...string) (domain.Value, []run.Secret, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, _, err := s.run.Seal(ctx, raw, sealing.Options{At: at})
+	if err != nil || len(v.Holes) == 0 {
+		return v, nil, err
+	}
+	return v, s.unrecorded(v), nil
+}
+
+func (s *Session) unrecorded(v domain.Value) []run.Secret {
+	needed := map[string]bool{}
+	for _, h := range v.Holes {
+		if h.Sealed != "" && !s.recorded[h.Sealed] {
+			needed[h.Sealed] = true
+		}
+	}
+	if len(needed) == 0 {
+		return nil
+	}
+	var out []run.Secret
+	for _, k := range s.run.Secrets() {
+		if needed[k.ID] {
+			out = append(out, run.Secret(k))
+		}
+	}
+	return out
+}
+
+// Recorded says that an event which lists secrets is stored.
+func (s *Session) Recorded(secrets []run.Secret) {
+	if len(secrets) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range secrets {
+		s.recorded[k.ID] = true
+	}
+}
+
+// Open gives the JSON with every secret and blob in place. Never log it.
+func (s *Session) Open(ctx context.Context, v domain.Value) ([]byte, error) {
+	if len(v.Holes) == 0 {
+		return v.JSON, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.run.Open(ctx, v)
+}
+
+// Scrub masks known secrets in plain text.
+func (s *Session) Scrub(text string) string {
+	if text == "" {
+		return text
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.run.Scrub(text)
+}
