@@ -84,8 +84,8 @@ var banned = []struct {
 		},
 	},
 	{
-		calls:  words("context.Background context.TODO"),
-		hint:   "pass the caller's context on",
+		calls: words("context.Background context.TODO"),
+		hint:  "pass the caller's context on",
 		except: []string{
 			"main.go", "run.go", "bench", "examples", "client",
 			"commands/compute.go",  // the pure Compute port has no context; only content-addressed files are read

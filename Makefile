@@ -1,0 +1,74 @@
+# Everything needs only the Go toolchain; race also needs a C compiler, which the race detector links.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+ARGS ?=
+SUITES ?=
+TIME ?= 20s
+BENCH ?= .
+COUNT ?= 1
+
+# Linters come from a module of their own (tools/go.mod) and never move the product's versions.
+TOOL := go tool -modfile=tools/go.mod
+
+.PHONY: help
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build ./bin/quipu, a static binary
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -o bin/quipu .
+
+.PHONY: run
+run: build ## build and serve; ARGS="--addr :9000 --data /tmp/q" passes flags
+	exec ./bin/quipu serve $(ARGS)
+
+.PHONY: test
+test: ## run every test, suite by suite; SUITES="domain infra" picks some
+	go run ./internal/testsum $(SUITES)
+
+.PHONY: race
+race: ## run every test with the race detector
+	go run ./internal/testsum -race -timeout 10m $(SUITES)
+
+.PHONY: bench
+bench: ## run the benchmarks; BENCH=regexp COUNT=n
+	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) ./...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz test for TIME (default 20s); crashers stay in testdata/fuzz
+	@for pkg in $$(go list ./...); do \
+		for name in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "fuzz $$pkg $$name"; \
+			go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(TIME) $$pkg; \
+		done; \
+	done
+
+.PHONY: golden
+golden: ## rewrite golden files and generated tables; review the diff
+	go test $$(grep -rlE 'flag\.Bool\("update"' --include='*_test.go' . | xargs -n1 dirname | sort -u) -update
+
+.PHONY: lint
+lint: ## gofmt, vet, staticcheck and the house rules
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	go test -count=1 -v -run='^TestRepository$$' ./internal/archtest
+
+.PHONY: format
+format: ## format all Go files
+	$(TOOL) gofumpt -w $$(git ls-files '*.go' | grep -v /testdata/)
+
+.PHONY: verify
+verify: test race lint ## what must pass before a change is shared
+
+.PHONY: verify-long
+verify-long: verify ## verify, then fuzz for longer and each benchmark once
+	$(MAKE) fuzz TIME=2m
+	go test -run='^$$' -bench=. -benchtime=1x ./...
+
+.PHONY: clean
+clean: ## remove what build made
+	rm -rf bin
