@@ -81,9 +81,10 @@ type suite struct {
 	packages []string
 }
 
-// discover groups the packages of the module, with or without tests, by top folder.
+// discover groups the packages of the module, with or without tests, by top folder. A package that
+// cannot be loaded is among them (-e): it fails its own suite and not the whole run.
 func discover() ([]suite, error) {
-	cmd := exec.Command("go", "list", "./...")
+	cmd := exec.Command("go", "list", "-e", "./...")
 	cmd.Stderr = os.Stderr
 	raw, err := cmd.Output()
 	if err != nil {

@@ -113,6 +113,17 @@ func TestRun_BrokenPackageWithoutTestsFails(t *testing.T) {
 	require.Contains(t, all, "because")
 }
 
+// One package whose imports cannot be found must not keep the others from being tested.
+func TestRun_PackageThatCannotBeLoadedFailsAlone(t *testing.T) {
+	last, all, err := summary(t, map[string]string{
+		"domain/a/a_test.go": head + "func TestA(*testing.T) {}\n",
+		"domain/b/b_test.go": "package b\n\nimport _ \"because.example/x\"\n",
+	})
+	require.Error(t, err, all)
+	require.Equal(t, "1 passed, 1 failed", last, all)
+	require.Contains(t, all, "because.example/x")
+}
+
 func TestSummarize_EventsThatEndInTheMiddleAreAFailure(t *testing.T) {
 	var out strings.Builder
 	c, err := summarize(strings.NewReader(`{"Action":"run","Package":"m/a","Test":"TestA"}
