@@ -186,15 +186,18 @@ func classify(err error) *node.Failure {
 		return f
 	case errors.Is(err, context.DeadlineExceeded):
 		return node.Failf("TimeoutError", "TIMEOUT", true, "the attempt ran out of time")
-	case errors.Is(err, ErrPanicked):
+	case panicked(err):
 		return node.Failf("InternalError", "PANIC", false, "the task's code failed; the server's log has the details")
 	default:
 		return node.Failf("InternalError", "INTERNAL", true, "the attempt failed inside the server; its log has the details")
 	}
 }
 
-// ErrPanicked marks the error that Effects hands to done after a panic.
-var ErrPanicked = errors.New("the effect panicked")
+// panicked tells whether Effects handed on a panic: an error with Panicked() bool in its chain.
+func panicked(err error) bool {
+	var p interface{ Panicked() bool }
+	return errors.As(err, &p) && p.Panicked()
+}
 
 func (r *runner) details(a *attempt, d map[string]any) domain.Value {
 	if len(d) == 0 {

@@ -73,24 +73,49 @@ func (e *Executor) State(ctx context.Context, runID string) (*run.State, error) 
 
 // Await is State, but waits up to d for the run's end first.
 func (e *Executor) Await(ctx context.Context, runID string, d time.Duration) (*run.State, error) {
-	ended := make(chan *run.State, 1)
-	s := e.peek(ctx, runID, ended)
-	if s == nil || s.Phase.Ended() {
-		return e.State(ctx, runID)
-	}
 	over := make(chan struct{})
 	stop := e.deps.Clock.AfterFunc(d, func() { close(over) })
 	defer stop()
-	select {
-	case s := <-ended:
-		if s != nil && s.Phase != run.None {
-			return s, nil
+	for {
+		ended := make(chan *run.State, 1)
+		if s := e.peek(ctx, runID, ended); s == nil {
+			// Not active: finished, unknown, loading, or in line for a place. Only the last two get
+			// anywhere by waiting.
+			s, err := e.State(ctx, runID)
+			if err != nil || s.Phase.Ended() || !e.pause(ctx, over) {
+				return s, err
+			}
+			continue
 		}
+		select {
+		case s := <-ended:
+			if s != nil && s.Phase != run.None {
+				return s, nil
+			}
+		case <-over:
+		case <-ctx.Done():
+		case <-e.work.Done():
+		}
+		return e.State(ctx, runID)
+	}
+}
+
+// awaitPoll is how often Await looks for a run that is not active yet.
+const awaitPoll = 20 * time.Millisecond
+
+// pause waits for awaitPoll; false if there is no time left.
+func (e *Executor) pause(ctx context.Context, over <-chan struct{}) bool {
+	next := make(chan struct{})
+	stop := e.deps.Clock.AfterFunc(awaitPoll, func() { close(next) })
+	defer stop()
+	select {
+	case <-next:
+		return true
 	case <-over:
 	case <-ctx.Done():
 	case <-e.work.Done():
 	}
-	return e.State(ctx, runID)
+	return false
 }
 
 // peek asks a run's shard; nil if the run is not active or the executor stops.

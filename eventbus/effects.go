@@ -1,0 +1,133 @@
+package eventbus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+)
+
+// Effects runs the attempts of effect nodes in a bounded pool.
+//
+// Each attempt is a Watermill message that goes through Watermill's middleware (recover, timeout)
+// by direct call: no Router and no transport stand on this path, since both the start and the
+// outcome of an attempt are in the log already. Safe for concurrent use.
+type Effects struct {
+	max    int
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	running int
+	queue   []*effect
+	wg      sync.WaitGroup
+}
+
+type effect struct {
+	message *message.Message
+	timeout time.Duration
+	do      func(context.Context) error
+	done    func(error)
+}
+
+// NewEffects makes a pool that runs at most max attempts at once (default 256). What waits is
+// bounded by the executor: active runs times parallel tasks per run.
+func NewEffects(max int, logger *slog.Logger) *Effects {
+	if max <= 0 {
+		max = 256
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &Effects{max: max, logger: logger}
+}
+
+// Submit queues one attempt and returns at once. do runs under a context derived from ctx that ends
+// after timeout (0 = none of its own); done is called exactly once: with do's error, with a
+// *PanicError if do panicked, or with ctx's error if ctx ended before do began.
+func (e *Effects) Submit(ctx context.Context, id string, metadata map[string]string, timeout time.Duration, do func(context.Context) error, done func(error)) {
+	m := message.NewMessage(id, nil)
+	m.SetContext(ctx)
+	for k, v := range metadata {
+		m.Metadata.Set(k, v)
+	}
+	job := &effect{message: m, timeout: timeout, do: do, done: done}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.running >= e.max {
+		e.queue = append(e.queue, job)
+		return
+	}
+	e.running++
+	e.wg.Go(func() { e.work(job) })
+}
+
+// Running returns how many attempts run and how many wait.
+func (e *Effects) Running() (running, waiting int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.running, len(e.queue)
+}
+
+// Wait returns once nothing runs or waits. Submit must not be called any more.
+func (e *Effects) Wait() { e.wg.Wait() }
+
+func (e *Effects) work(job *effect) {
+	for job != nil {
+		e.run(job)
+		job = e.next()
+	}
+}
+
+func (e *Effects) next() *effect {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.queue) == 0 {
+		e.running--
+		return nil
+	}
+	job := e.queue[0]
+	e.queue[0] = nil
+	e.queue = e.queue[1:]
+	if len(e.queue) == 0 {
+		e.queue = nil
+	}
+	return job
+}
+
+func (e *Effects) run(job *effect) {
+	if err := job.message.Context().Err(); err != nil {
+		job.done(err)
+		return
+	}
+	handle := message.HandlerFunc(func(m *message.Message) ([]*message.Message, error) {
+		return nil, job.do(m.Context())
+	})
+	if job.timeout > 0 {
+		handle = middleware.Timeout(job.timeout)(handle)
+	}
+	_, err := middleware.Recoverer(handle)(job.message)
+	job.done(e.panicked(job, err))
+}
+
+// PanicError says that an attempt's code panicked. Its text holds no detail; those are logged.
+type PanicError struct{}
+
+// Error is a constant: what was panicked with may hold anything.
+func (PanicError) Error() string { return "the attempt's code panicked" }
+
+// Panicked marks the error for those who cannot import this package.
+func (PanicError) Panicked() bool { return true }
+
+func (e *Effects) panicked(job *effect, err error) error {
+	var p middleware.RecoveredPanicError
+	if !errors.As(err, &p) {
+		return err
+	}
+	// The value panicked with may hold a payload: only its type and the stack are logged.
+	e.logger.Error("effect panicked", "attempt", job.message.UUID, "function", job.message.Metadata.Get("function"), "stack", p.Stacktrace)
+	return PanicError{}
+}
