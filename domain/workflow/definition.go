@@ -5,6 +5,8 @@
 package workflow
 
 import (
+	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -61,21 +63,37 @@ func DefaultRetry() Retry {
 
 // Delay is the wait before attempt number failures+1, given how often the task has failed
 // (>= 1) and a jitter input in [0,1). A far side's wish (retryAfter) is honoured up to
-// RetryDelayMax and never shortened.
+// RetryDelayMax and never shortened. The result is in whole milliseconds, the stored precision.
 func (r Retry) Delay(failures int, jitter float64, retryAfter time.Duration) time.Duration {
-	d := float64(r.Initial)
-	for i := 1; i < failures && d < float64(r.Max); i++ {
+	most := float64(min(max(r.Max, 0), RetryDelayMax))
+	d := float64(max(r.Initial, 0))
+	for i := 1; i < failures && d < most && r.Factor > 1; i++ {
 		d *= r.Factor
 	}
-	if d > float64(r.Max) {
-		d = float64(r.Max)
+	d = min(d, most)
+	if spread := d * r.Jitter * (2*jitter - 1); math.Abs(spread) <= d { // false for NaN
+		d += spread
 	}
-	d += d * r.Jitter * (2*jitter - 1)
-	delay := time.Duration(d).Truncate(time.Millisecond)
-	if retryAfter > delay {
-		delay = min(retryAfter, RetryDelayMax)
+	wish := min(retryAfter+time.Millisecond-1, RetryDelayMax).Truncate(time.Millisecond)
+	return max(time.Duration(d).Truncate(time.Millisecond), wish, 0)
+}
+
+// check reports which field of the policy no stored definition may have, and why.
+func (r Retry) check() (field, message string) {
+	finite := func(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) && f >= 0 }
+	switch {
+	case r.Attempts < 0 || r.Attempts > RetryAttemptsMax:
+		return "attempts", fmt.Sprintf("is %d, at most %d are allowed", r.Attempts, RetryAttemptsMax)
+	case r.Initial < 0 || r.Initial > RetryDelayMax:
+		return "initial", fmt.Sprintf("is %s, 0s to %s are allowed", r.Initial, RetryDelayMax)
+	case r.Max < 0 || r.Max > RetryDelayMax:
+		return "max", fmt.Sprintf("is %s, 0s to %s are allowed", r.Max, RetryDelayMax)
+	case !finite(r.Factor):
+		return "factor", "must be a number that is not negative"
+	case !finite(r.Jitter) || r.Jitter > 1:
+		return "jitter", "must be a number from 0 to 1"
 	}
-	return max(delay, 0)
+	return "", ""
 }
 
 // RefKind says where a parameter's value comes from.

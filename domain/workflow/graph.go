@@ -2,13 +2,19 @@ package workflow
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"quipu/domain"
+	"quipu/domain/rawjson"
 )
+
+// GatesMax is the most conditional edges that may leave one task: their results stand together in
+// its task_completed, which must fit an append.
+const GatesMax = 10_000
 
 // Graph is a checked Definition with the indexes deciding needs. It is immutable.
 type Graph struct {
@@ -38,7 +44,7 @@ func (g *Graph) Target(edge int) int { return int(g.edgeTarget[edge]) }
 // Compile checks d and builds its graph. hasInput says which keys {"input": …} may name; nil
 // accepts all. Errors: ErrInvalid naming the field (a JSON pointer below "tasks" or "edges"), the
 // fault and the fix: no task, too many, an empty or double name, an unknown name in depends or an
-// edge, a self-reference, a cycle (named).
+// edge, a self-reference, a cycle (named), params that are no object, a retry policy that is no policy.
 func Compile(d Definition, hasInput func(string) bool) (*Graph, error) {
 	if len(d.Nodes) == 0 {
 		return nil, fault("/tasks", "has no task; add at least one")
@@ -60,16 +66,41 @@ func Compile(d Definition, hasInput func(string) bool) (*Graph, error) {
 		return nil, err
 	}
 	link := newLinker(g)
+	if err := g.checkNodes(); err != nil {
+		return nil, err
+	}
 	if err := g.linkParams(link, hasInput); err != nil {
 		return nil, err
 	}
 	if err := g.linkEdges(link); err != nil {
 		return nil, err
 	}
+	for _, succ := range g.Succ {
+		slices.Sort(succ)
+	}
 	if cycle := g.cycle(); cycle != nil {
-		return nil, fault("/tasks", "depend on each other in a cycle: "+strings.Join(cycle, " -> ")+"; remove one of these dependencies")
+		return nil, fault("/tasks", "depend on each other in a cycle: "+listCycle(cycle)+"; remove one of these dependencies")
 	}
 	return g, nil
+}
+
+// listCycle joins the names along a cycle and leaves out the middle of a long one.
+func listCycle(names []string) string {
+	const shown = 10
+	var b strings.Builder
+	for i, n := range names {
+		if len(names) > 2*shown && i == shown {
+			fmt.Fprintf(&b, " -> … %d more …", len(names)-2*shown)
+		}
+		if len(names) > 2*shown && i >= shown && i < len(names)-shown {
+			continue
+		}
+		if i > 0 {
+			b.WriteString(" -> ")
+		}
+		b.WriteString(clip(n))
+	}
+	return b.String()
 }
 
 func (g *Graph) indexNames() error {
@@ -82,6 +113,23 @@ func (g *Graph) indexNames() error {
 			return fault(at, fmt.Sprintf("%q is the name of two tasks; names must differ", n.Name))
 		}
 		g.index[n.Name] = i
+	}
+	return nil
+}
+
+// checkNodes looks at what each task has beside its name.
+func (g *Graph) checkNodes() error {
+	for i := range g.Nodes {
+		n, at := &g.Nodes[i], "/tasks/"+strconv.Itoa(i)
+		switch kind := rawjson.KindOf(n.Params.JSON); {
+		case kind != rawjson.Object && kind != rawjson.Null:
+			return fault(at+"/params", "must be an object")
+		case n.Timeout < 0:
+			return fault(at+"/timeout", "is negative; leave it out for the default")
+		}
+		if field, message := n.Retry.check(); field != "" {
+			return fault(at+"/retry", field+" "+message)
+		}
 	}
 	return nil
 }
@@ -124,7 +172,7 @@ func (g *Graph) linkParams(link *linker, hasInput func(string) bool) error {
 	for i := range g.Nodes {
 		g.Refs[i] = Refs(g.Nodes[i].Params)
 		for _, r := range g.Refs[i] {
-			at := "/tasks/" + strconv.Itoa(i) + "/params/" + r.Param
+			at := "/tasks/" + strconv.Itoa(i) + "/params/" + rawjson.EscapeKey(r.Param)
 			switch r.Kind {
 			case RefDepends, RefMapping:
 				from, ok := g.index[r.Name]
@@ -162,6 +210,9 @@ func (g *Graph) linkEdges(link *linker) error {
 		g.edgeTarget[i] = int32(to)
 		link.add(from, to)
 		if e.Condition != "" {
+			if len(g.Gates[from]) == GatesMax {
+				return fault(at, fmt.Sprintf("task %q has more than %d conditional edges; remove some", clip(e.Source), GatesMax))
+			}
 			g.Gates[from] = append(g.Gates[from], int32(i))
 			g.Gated[to] = true
 		}
@@ -222,9 +273,12 @@ func (g *Graph) walkCycle(left []int32) []string {
 		walk = append(walk, at)
 		at = pred[at]
 	}
+	slices.Reverse(walk)
+	// Begin with the task that comes first in the definition: that is where people look first.
+	first := slices.Index(walk, slices.Min(walk))
 	names := make([]string, 0, len(walk)+1)
-	for i := len(walk) - 1; i >= 0; i-- {
-		names = append(names, g.Nodes[walk[i]].Name)
+	for i := range walk {
+		names = append(names, g.Nodes[walk[(first+i)%len(walk)]].Name)
 	}
 	return append(names, names[0])
 }
