@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"errors"
-	"hash/crc32"
 	"sync/atomic"
 
 	"quipu/domain"
@@ -80,7 +79,7 @@ func (f *files) write(l *Log, h *frameHeader, buf []byte) (*segment, int64, erro
 	}
 	seg, offset := f.active, f.end
 	h.payload = uint32(len(buf) - frameHeaderBytes)
-	h.crc = crc32.Update(l.seed, castagnoli, buf[frameHeaderBytes:])
+	h.crc = payloadChecksum(l.seed, buf[frameHeaderBytes:])
 	h.put(buf, l.seed, seg.number, offset)
 	if _, err := seg.file.WriteAt(buf, offset); err != nil {
 		return nil, 0, f.undo(seg, offset, err)
@@ -141,7 +140,7 @@ func (f *files) roll(l *Log, first domain.Position) error {
 		// The rename may have happened or not; only a new Open can tell.
 		return errors.Join(err, p.file.Close())
 	}
-	seg := &segment{number: number, name: segmentName(number), file: p.file, first: first, end: segmentHeaderBytes, seen: true}
+	seg := &segment{number: number, name: segmentName(number), file: p.file, first: first, end: segmentHeaderBytes}
 	l.index.mu.Lock()
 	l.index.segments = append(l.index.segments, seg)
 	l.index.mu.Unlock()

@@ -167,6 +167,10 @@ func decodeFrameHeader(b []byte, seed uint32, number uint64, offset int64) (h fr
 	}, true
 }
 
+func payloadChecksum(seed uint32, payload []byte) uint32 {
+	return crc32.Update(seed, castagnoli, payload)
+}
+
 // A record is one append:
 //
 //	 0 bytes u32, this header included   4 crc u32   8 first position u64   16 recorded, unix ms i64

@@ -49,7 +49,6 @@ type segment struct {
 	first  domain.Position // of its first event
 	end    int64           // behind its last complete frame
 	marks  []mark
-	seen   bool // every frame was read and checked since Open
 }
 
 // mark says that a frame whose first event has this position starts at offset. Marks are at

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"log/slog"
 	"slices"
 
@@ -84,7 +83,7 @@ func (l *Log) loadSegment(seg *segment, next domain.Position, last bool) (domain
 	if err := s.run(); err != nil {
 		return 0, err
 	}
-	seg.end, seg.first, seg.seen = s.end, next, true
+	seg.end, seg.first = s.end, next
 	l.closedInOrder, l.activeBytes = s.closed, s.size
 	if s.torn == s.end {
 		if last {
@@ -242,7 +241,7 @@ func (s *scanner) frame(w *window) (int64, error) {
 	if b, err = w.peek(s.end, int(size)); err != nil {
 		return 0, fileError("open", s.seg.name, err)
 	}
-	if int64(len(b)) < size || crc32.Update(s.seed, castagnoli, b[frameHeaderBytes:]) != h.crc {
+	if int64(len(b)) < size || payloadChecksum(s.seed, b[frameHeaderBytes:]) != h.crc {
 		s.problem = "a batch has a wrong checksum"
 		return 0, nil
 	}
