@@ -3,10 +3,12 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"quipu/domain"
+	"quipu/domain/rawjson"
 	"quipu/domain/run"
 )
 
@@ -69,11 +71,21 @@ func decodeAs[W interface{ event() run.Event }](data []byte) (run.Event, error) 
 	return w.event(), nil
 }
 
-// strict refuses fields it does not know: dropping one silently would be losing a fact.
+// strict reads one JSON object and refuses fields it does not know, since dropping one silently
+// would be losing a fact, and anything after it.
 func strict(data []byte, into any) error {
+	if rawjson.KindOf(data) != rawjson.Object {
+		return errors.New("is no JSON object")
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	return dec.Decode(into)
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if rest := rawjson.Trim(data[dec.InputOffset():]); len(rest) > 0 {
+		return errors.New("has bytes after its JSON object")
+	}
+	return nil
 }
 
 type instant struct{ time.Time }

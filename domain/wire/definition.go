@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 
 	"quipu/domain"
@@ -99,15 +100,16 @@ type definitionJSON struct {
 // Errors: ErrCorrupt.
 func DecodeDefinition(v domain.Value) (workflow.Definition, error) {
 	var w definitionJSON
-	if err := json.Unmarshal(v.JSON, &w); err != nil {
+	if err := strict(v.JSON, &w); err != nil {
 		return workflow.Definition{}, domain.Wrap(domain.KindCorrupt, "decode definition", "", err)
 	}
 	d := workflow.Definition{Edges: w.Edges, Nodes: make([]workflow.Node, len(w.Nodes))}
+	holes, err := paramsHoles(v.Holes, len(w.Nodes))
+	if err != nil {
+		return workflow.Definition{}, err
+	}
 	for i, n := range w.Nodes {
-		params := domain.Raw(n.Params)
-		if len(v.Holes) > 0 {
-			params, _ = v.Get("/nodes/" + strconv.Itoa(i) + "/params")
-		}
+		params := domain.Value{JSON: n.Params, Holes: holes[i]}
 		d.Nodes[i] = workflow.Node{
 			Name: n.Name, Type: n.Type, Tag: n.Tag, Calls: n.Calls, Pure: n.Pure, Timeout: time.Duration(n.Timeout),
 			Retry: workflow.Retry{
@@ -118,4 +120,22 @@ func DecodeDefinition(v domain.Value) (workflow.Definition, error) {
 		}
 	}
 	return d, nil
+}
+
+// paramsHoles sorts a definition's holes by node, relative to its params. It looks at each hole
+// once: fetching each node's params from the whole document is quadratic in a large definition.
+func paramsHoles(holes []domain.Hole, nodes int) (map[int][]domain.Hole, error) {
+	out := make(map[int][]domain.Hole)
+	for _, h := range holes {
+		rest, inNodes := strings.CutPrefix(h.At, "/nodes/")
+		index, rest, _ := strings.Cut(rest, "/")
+		at, inParams := strings.CutPrefix(rest, "params")
+		i, err := strconv.Atoi(index)
+		if !inNodes || !inParams || at != "" && at[0] != '/' || err != nil || i < 0 || i >= nodes {
+			return nil, domain.E(domain.KindCorrupt, "decode definition", "", "a hole stands outside the params of its nodes")
+		}
+		h.At = at
+		out[i] = append(out[i], h)
+	}
+	return out, nil
 }

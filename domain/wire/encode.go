@@ -91,10 +91,10 @@ func (o *object) done() []byte { return append(o.b, '}') }
 
 func appendValue(dst []byte, v domain.Value) []byte {
 	o := newObject(dst)
-	if len(v.JSON) == 0 {
-		o.raw("json", []byte("null"))
+	if j := rawjson.Trim(v.JSON); len(j) > 0 {
+		o.raw("json", j)
 	} else {
-		o.raw("json", v.JSON)
+		o.raw("json", []byte("null"))
 	}
 	if len(v.Holes) > 0 {
 		o.list("holes", len(v.Holes), func(dst []byte, i int) []byte { return appendHole(dst, v.Holes[i]) })

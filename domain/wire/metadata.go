@@ -121,10 +121,13 @@ func DecodeMetadata(b []byte) (Metadata, error) {
 }
 
 // DecodeAt reads the instant alone, without decoding the rest: Seal always writes it first.
+// Errors: ErrCorrupt.
 func DecodeAt(metadata []byte) (time.Time, error) {
 	const prefix = `{"at":"`
-	if n := len(prefix) + len(domain.TimeLayout); len(metadata) > n && string(metadata[:len(prefix)]) == prefix {
-		return time.Parse(domain.TimeLayout, string(metadata[len(prefix):n]))
+	if n := len(prefix) + len(domain.TimeLayout); len(metadata) > n && string(metadata[:len(prefix)]) == prefix && metadata[n] == '"' {
+		if at, err := time.Parse(domain.TimeLayout, string(metadata[len(prefix):n])); err == nil {
+			return at, nil
+		}
 	}
 	m, err := DecodeMetadata(metadata)
 	return m.At, err
