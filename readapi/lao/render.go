@@ -1,0 +1,213 @@
+package lao
+
+import (
+	"context"
+	"time"
+
+	"quipu/domain"
+	"quipu/domain/run"
+	"quipu/domain/wire"
+)
+
+// Frame renders e, an event of r. It returns nil for an event that is not shown.
+//
+// Errors: those of the log and of Payloads. An event that cannot be decoded gives a frame: with its
+// canonical name and no fields of its own if a newer version wrote it, else of type Unreadable.
+func (n *Renderer) Frame(ctx context.Context, r Run, e *domain.Recorded) (*Frame, error) {
+	name := Name(e.Type)
+	if name == "" {
+		return nil, nil
+	}
+	at, atErr := wire.DecodeAt(e.Metadata)
+	decoded, err := wire.DecodeRun(e.Type, e.Data)
+	f := &frame{
+		renderer: n, ctx: ctx, run: r, at: at, recorded: e,
+		object: object{b: append(make([]byte, 0, 512+len(e.Data)), '{')},
+	}
+	switch {
+	case atErr != nil, err != nil && !unknown(err):
+		name = Unreadable
+		f.head(name, r.ID, "")
+		f.str("type", e.Type)
+	case err != nil:
+		f.head(name, r.ID, "")
+	default:
+		f.event(name, decoded)
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	f.tail()
+	return &Frame{Type: name, Task: f.task, Ends: wire.EndsRun(e.Type), body: f.b}, nil
+}
+
+func unknown(err error) bool {
+	var e *domain.Error
+	return asError(err, &e) && e.Code == "UNKNOWN_EVENT"
+}
+
+// frame is one rendering; the first error sticks.
+type frame struct {
+	object
+	renderer *Renderer
+	ctx      context.Context // of one call of Frame; this value does not outlive it
+	run      Run
+	recorded *domain.Recorded
+	at       time.Time
+	task     string
+	err      error
+}
+
+// head writes what all frames begin with.
+func (f *frame) head(name, taskID, taskName string) {
+	f.str("event_type", name)
+	if taskID != "" {
+		f.str("task_id", taskID)
+	}
+	if taskName != "" {
+		f.str("task_name", taskName)
+	}
+	f.str("flow_name", f.run.FlowName)
+	f.str("run_name", f.run.RunName)
+	f.instant("timestamp", f.at)
+}
+
+func (f *frame) taskHead(name, task, taskID string) {
+	f.task = task
+	f.head(name, taskID, task)
+}
+
+// tail writes the fields beyond LAO's own, and prev's key.
+func (f *frame) tail() {
+	f.int("offset", int64(f.recorded.Revision))
+	f.str("execution_id", f.run.ID)
+	f.str("event_id", f.recorded.ID.String())
+	f.str("log", string(f.renderer.options.LogID))
+	f.key("prev")
+}
+
+func (f *frame) event(name string, e run.Event) {
+	switch e := e.(type) {
+	case run.Started:
+		f.head(name, f.run.ID, "")
+		f.str("message", "Starting "+f.run.FlowName)
+	case run.TaskStarted:
+		f.taskHead(name, e.Task, e.TaskID)
+		f.value("input", e.Input, "{}")
+	case run.TaskCompleted:
+		f.taskHead(name, e.Task, e.TaskID)
+		f.seconds("execution_time", e.StartedAt, f.at)
+		f.value("output", e.Output, "null")
+	case run.TaskFailed:
+		f.taskHead(name, e.Task, e.TaskID)
+		f.seconds("execution_time", e.StartedAt, f.at)
+		f.errorObject(e.Error)
+		f.value("partial_results", e.Partial, "{}")
+	case run.TaskAttemptStarted:
+		f.taskHead(name, e.Task, e.TaskID)
+		f.int("attempt", int64(e.Attempt))
+		f.str("reason", e.Reason)
+		if !e.Deadline.IsZero() {
+			f.instant("deadline", e.Deadline)
+		}
+	case run.TaskRetryScheduled:
+		f.taskHead(name, e.Task, e.TaskID)
+		f.int("attempt", int64(e.Attempt))
+		f.errorObject(e.Error)
+		f.instant("retry_at", e.RetryAt)
+	case run.TaskSkipped:
+		f.taskHead(name, e.Task, "")
+		f.str("reason", e.Reason)
+	case run.CallStarted:
+		f.taskHead(name, e.Task, e.TaskID)
+		f.int("attempt", int64(e.Attempt))
+		f.str("function", e.Function)
+	case run.CallCompleted:
+		f.taskHead(name, e.Task, e.TaskID)
+		f.int("attempt", int64(e.Attempt))
+		f.str("function", e.Function)
+		f.seconds("execution_time", e.StartedAt, f.at)
+		f.value("details", e.Details, "{}")
+	case run.CallFailed:
+		f.taskHead(name, e.Task, e.TaskID)
+		f.int("attempt", int64(e.Attempt))
+		f.str("function", e.Function)
+		f.seconds("execution_time", e.StartedAt, f.at)
+		f.errorObject(e.Error)
+		f.value("details", e.Details, "{}")
+	case run.Completed:
+		f.head(name, f.run.ID, "flow")
+		f.seconds("total_execution_time", e.StartedAt, f.at)
+		f.results("output", e.Results)
+	case run.Failed:
+		f.head(name, f.run.ID, "")
+		f.flowError(e.Error, e.Task)
+		f.results("partial_results", e.Results)
+	case run.Cancelled:
+		f.head(name, f.run.ID, "")
+		message := "the run was cancelled"
+		if e.Reason != "" {
+			message += ": " + e.Reason
+		}
+		f.flowError(run.ErrorInfo{Type: "RunCancelled", Code: "CANCELLED", Message: message}, "")
+		f.results("partial_results", e.Results)
+	case run.Abandoned: // Name hides it
+	}
+}
+
+// value writes v, or absent if there is none.
+func (f *frame) value(k string, v domain.Value, absent string) {
+	f.key(k)
+	f.b = append(f.b, f.rendered(v, absent)...)
+}
+
+func (f *frame) rendered(v domain.Value, absent string) []byte {
+	if v.Absent() || f.err != nil {
+		return []byte(absent)
+	}
+	b, err := f.renderer.payloads.Render(v, f.renderer.options.FrameInlineBytesMax)
+	if err != nil {
+		f.err = err
+		return []byte(absent)
+	}
+	return b
+}
+
+// errorObject writes a task's error: type, message, code and details (S0-21).
+func (f *frame) errorObject(e run.ErrorInfo) {
+	f.key("error")
+	o := f.open()
+	o.errorFields(e)
+	o.raw("details", f.rendered(e.Details, "{}"))
+	f.close(o)
+}
+
+// flowError writes a run's error: type, message, code, the task, and the members of details flat
+// beside them (S0-23).
+func (f *frame) flowError(e run.ErrorInfo, task string) {
+	f.key("error")
+	o := f.open()
+	o.errorFields(e)
+	if task != "" {
+		o.str("task_name", task)
+	}
+	details := domain.Raw(f.rendered(e.Details, "{}"))
+	for _, m := range details.Members() {
+		switch m.Key {
+		case "type", "message", "code", "task_name":
+		default:
+			o.raw(m.Key, m.Value.JSON)
+		}
+	}
+	f.close(o)
+}
+
+// open begins an object within the frame; close ends it.
+func (f *frame) open() *object   { return &object{b: append(f.b, '{')} }
+func (f *frame) close(o *object) { f.b = append(o.b, '}') }
+
+func (o *object) errorFields(e run.ErrorInfo) {
+	o.str("type", e.Type)
+	o.str("message", e.Message)
+	o.str("code", e.Code)
+}
