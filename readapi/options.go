@@ -1,0 +1,90 @@
+package readapi
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"quipu/readapi/lao"
+)
+
+// Defaults of Options.
+const (
+	KeepaliveDefault      = 25 * time.Second
+	PingDefault           = 30 * time.Second
+	SilenceDefault        = 75 * time.Second
+	IdleTimeoutDefault    = 10 * time.Minute
+	ReplayWindowDefault   = 30 * time.Second
+	SocketsMaxDefault     = 10_000
+	ShutdownSpreadDefault = 500 * time.Millisecond
+)
+
+// Options of Live. The zero value means the defaults.
+type Options struct {
+	// AllowedOrigins are the browser origins (scheme://host[:port]) that may open sockets beside
+	// the server's own host; "*" allows any. Requests without Origin are always allowed.
+	AllowedOrigins []string
+	// SocketsMax bounds the open sockets of the process, SocketsPerNameMax those on one
+	// flow/run name; a further upgrade is answered 429. Default 10,000 each; below 0 allows none.
+	SocketsMax, SocketsPerNameMax int
+	// ReplayWindow is how long after its end a run is still shown to a socket that names no
+	// offset (contract D3). Default 30 s; below 0: never.
+	ReplayWindow time.Duration
+	// Keepalive is the interval of keepalive frames. Default 25 s.
+	Keepalive time.Duration
+	// Ping is the interval of protocol pings. Default 30 s.
+	Ping time.Duration
+	// Silence is how long a client may send no frame at all (pongs count) before it is closed with
+	// 1013. Default 75 s, so that one lost ping is survived. It must exceed Ping.
+	Silence time.Duration
+	// IdleTimeout is how long a socket stays open with nothing to follow on it. Default 10 min.
+	IdleTimeout time.Duration
+	// ShutdownSpread is the time over which Shutdown closes sockets. Default 500 ms.
+	ShutdownSpread time.Duration
+	// WriteStall is how often a stalled write looks at the rule for slow readers. Default 10 s.
+	WriteStall time.Duration
+	// CloseGrace bounds how long a closing socket waits for the client, in wall time. Default 1 s.
+	CloseGrace time.Duration
+	// Frames says how frames are rendered; LogID is filled in.
+	Frames lao.Options
+	// Random gives numbers in [0, 1) for jitter. Default math/rand/v2.
+	Random func() float64
+	// Hooks observe sockets.
+	Hooks Hooks
+}
+
+// Hooks observe sockets, for metrics and logs. Each may be nil; none may block. None is given a
+// payload.
+type Hooks struct {
+	Opened   func()
+	Closed   func(code int)    // as sent or received; 1006 if neither
+	Refused  func(code string) // before the handshake: the problem's code
+	Sent     func(bytes int)   // one write
+	Failed   func(err error)   // the log failed; it will be tried again
+	Panicked func(v any, stack []byte)
+}
+
+func (o Options) withDefaults() Options {
+	or := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	or(&o.ReplayWindow, ReplayWindowDefault)
+	or(&o.Keepalive, KeepaliveDefault)
+	or(&o.Ping, PingDefault)
+	or(&o.Silence, SilenceDefault)
+	or(&o.IdleTimeout, IdleTimeoutDefault)
+	or(&o.ShutdownSpread, ShutdownSpreadDefault)
+	or(&o.WriteStall, 10*time.Second)
+	or(&o.CloseGrace, time.Second)
+	if o.SocketsMax == 0 {
+		o.SocketsMax = SocketsMaxDefault
+	}
+	if o.SocketsPerNameMax == 0 {
+		o.SocketsPerNameMax = SocketsMaxDefault
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	return o
+}
