@@ -62,7 +62,10 @@ func All(d Deps) []node.Type {
 	return []node.Type{
 		agentLyzr(d),
 		agent(d),
+		apiCall(d),
 		benchNoop(),
+		conditional(),
 		inputs(),
+		merge(),
 	}
 }

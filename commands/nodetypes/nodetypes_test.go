@@ -3,6 +3,7 @@ package nodetypes_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"testing"
 
@@ -91,3 +92,7 @@ func TestAgent_DeterministicAnswerIsGolden(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, `"agent (deterministic 2ee2617ce791): "`, string(reply.Output))
 }
+
+type refusing struct{}
+
+func (refusing) Do(*http.Request) (*http.Response, error) { return nil, errors.New("refused") }

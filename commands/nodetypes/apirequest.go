@@ -1,0 +1,116 @@
+package nodetypes
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"quipu/commands/node"
+	"quipu/domain/rawjson"
+)
+
+// apiRequest is what an api_call's params ask for.
+type apiRequest struct {
+	method     string
+	url        *url.URL
+	headers    []pair
+	query      []pair
+	body       []byte
+	hasBody    bool
+	full       bool
+	perAttempt bool
+	timeout    time.Duration
+
+	contentType string
+	// unmapped is set if a mapped path leads nowhere.
+	unmapped *node.Failure
+}
+
+type pair struct{ name, value string }
+
+func (p pair) encode() string { return url.QueryEscape(p.name) + "=" + url.QueryEscape(p.value) }
+
+// The prefixes of mapped and fixed fields (contract A.2).
+const (
+	bodyPrefix   = "BODY_"
+	queryPrefix  = "QUERY_"
+	headerPrefix = "HEADER_"
+)
+
+// apiReader builds an apiRequest out of params.
+type apiReader struct {
+	reader
+	out      apiRequest
+	upstream []node.Upstream
+	fields   []bodyField // of the body, from BODY_x
+}
+
+type bodyField struct {
+	name  string
+	value json.RawMessage
+}
+
+// readAPIRequest reads params; resolved tells an attempt from the check of a definition, where
+// what is not known yet is passed over.
+//
+// Fields come from config.default, then config, so that the latter wins; then BODY_x, QUERY_x and
+// HEADER_x of both; then what mappings give. The body is config.body with BODY_x set in it; else,
+// unless the method is GET or HEAD, the sibling params of config without mapping objects, with
+// BODY_x set (contract D8); "body": null and no siblings both mean none. Without a method it is
+// POST if there is a body and GET otherwise.
+func readAPIRequest(params json.RawMessage, upstream []node.Upstream, resolved bool) (apiRequest, []node.Fault) {
+	r := apiReader{reader: reader{params: params, resolved: resolved}, upstream: upstream}
+	if raw, ok := rawjson.Get(params, "/config"); !ok || rawjson.KindOf(raw) != rawjson.Object {
+		r.fault("/config", "must be an object with url, method and headers")
+		return r.out, r.faults
+	}
+	r.out.url = r.url(r.at("url"))
+	if r.out.url == nil && !r.has(r.at("url")) {
+		r.fault("/config/url", "is required")
+	}
+	method, _ := r.text(r.at("method"))
+	if r.out.method = strings.ToUpper(strings.TrimSpace(method)); method != "" && (!isToken(r.out.method) || r.out.method == http.MethodConnect) {
+		r.fault(r.at("method"), "is not a method that can be sent")
+	}
+	r.out.timeout = r.timeout("/config/timeout")
+	setting := "/config/output"
+	if r.has("/config/mapping") { // there, config.output is the output that is mapped
+		setting = "/config/default/output"
+	}
+	r.out.full = r.choice(setting, "body", "full") == "full"
+	r.out.perAttempt = r.choice("/config/idempotency", "per_task", "per_attempt") == "per_attempt"
+
+	for _, base := range []string{"/config/default", "/config"} {
+		r.readHeaders(base + "/headers")
+		r.readQuery(base + "/query")
+	}
+	r.readFixed("/config/default")
+	r.readFixed("/config")
+	r.readMapping("/config")
+	for _, m := range rawjson.Members(params) {
+		if isMapping(m) {
+			r.readMapping("/" + rawjson.EscapeKey(m.Key))
+		}
+	}
+	r.readBody()
+	if resolved && r.out.url == nil && len(r.faults) == 0 {
+		r.fault(r.at("url"), "is required")
+	}
+	if r.out.method == "" {
+		r.out.method = http.MethodGet
+		if r.out.hasBody {
+			r.out.method = http.MethodPost
+		}
+	}
+	return r.out, r.faults
+}
+
+// at points to a field of config, or of config.default if only that has it.
+func (r *apiReader) at(name string) string {
+	if p := "/config/default/" + name; r.has(p) && !r.has("/config/"+name) {
+		return p
+	}
+	return "/config/" + name
+}

@@ -1,0 +1,112 @@
+package nodetypes
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"quipu/commands/node"
+)
+
+// reply is a 2xx reply, read to its end.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// exchange sends req and reads the reply within ReplyBytesMax. The details describe the call
+// whatever came of it.
+func (d Deps) exchange(req *http.Request) (reply, map[string]any, *node.Failure) {
+	what := req.Method + " " + shown(req.URL)
+	details := map[string]any{"method": req.Method, "url": shown(req.URL)}
+	started := d.Now()
+	r, f := d.send(req, what, details)
+	details["latency_ms"] = d.Now().Sub(started).Milliseconds()
+	if f != nil {
+		f.CallDetails = details
+	}
+	return r, details, f
+}
+
+func (d Deps) send(req *http.Request, what string, details map[string]any) (reply, *node.Failure) {
+	ctx := req.Context()
+	resp, err := d.HTTP.Do(req)
+	if err != nil {
+		return reply{}, sendFailure(ctx, what, err)
+	}
+	// A body that is closed before its end costs the connection, which is what stops a reply
+	// without end.
+	defer func() { _ = resp.Body.Close() }()
+	details["status"] = resp.StatusCode
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		excerpt, _ := io.ReadAll(io.LimitReader(resp.Body, ExcerptBytesMax+1)) // what came is enough
+		after := retryAfter(resp.Header.Get("Retry-After"), d.Now())
+		return reply{}, statusFailure(what, resp.StatusCode, after, excerpt)
+	}
+	tooLarge := func() *node.Failure {
+		return node.Failf("ReplyError", codeReplyTooLarge, false, "%s: the answer has more than %d bytes", what, d.ReplyBytesMax)
+	}
+	if resp.ContentLength > d.ReplyBytesMax && req.Method != http.MethodHead {
+		return reply{}, tooLarge()
+	}
+	// The transport has undone gzip, so that the limit holds for what a small reply unpacks to.
+	body, err := io.ReadAll(io.LimitReader(resp.Body, d.ReplyBytesMax+1))
+	if int64(len(body)) > d.ReplyBytesMax {
+		return reply{}, tooLarge()
+	}
+	if err != nil {
+		return reply{}, sendFailure(ctx, what, err)
+	}
+	details["reply_bytes"] = len(body)
+	return reply{status: resp.StatusCode, header: resp.Header, body: body}, nil
+}
+
+// retryAfter reads the header's seconds or HTTP date (RFC 9110, section 10.2.3); 0 if it says
+// nothing usable.
+func retryAfter(header string, now time.Time) time.Duration {
+	header = strings.TrimSpace(header)
+	if n, err := strconv.ParseUint(header, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(n, uint64(RetryAfterMax/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(header)
+	if err != nil {
+		return 0
+	}
+	return min(max(at.Sub(now), 0), RetryAfterMax)
+}
+
+// mark sets the headers that go with every outbound call (contract D8). A definition's own
+// Idempotency-Key or traceparent stays.
+func mark(h http.Header, call node.Call, perAttempt bool) {
+	if h.Get("Idempotency-Key") == "" && call.Key != "" {
+		key := call.Key
+		if perAttempt {
+			key += "/" + strconv.Itoa(call.Attempt)
+		}
+		h.Set("Idempotency-Key", key)
+	}
+	h.Set("Quipu-Attempt", strconv.Itoa(call.Attempt))
+	if h.Get("Traceparent") == "" && call.Traceparent != "" {
+		h.Set("Traceparent", call.Traceparent)
+	}
+	if h.Get("User-Agent") == "" {
+		h.Set("User-Agent", "quipu")
+	}
+}
+
+// withTimeout bounds an attempt: by config.timeout if given, else by the type's default unless
+// the caller has set a deadline.
+func withTimeout(ctx context.Context, configured, fallback time.Duration) (context.Context, context.CancelFunc) {
+	if configured > 0 {
+		return context.WithTimeout(ctx, configured)
+	}
+	if _, bounded := ctx.Deadline(); bounded {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, fallback)
+}
