@@ -91,17 +91,20 @@ func (o Options) withDefaults() Options {
 // Validate reports every setting that cannot be used, by name.
 func (o Options) Validate() error {
 	var problems []error
-	for name, d := range map[string]time.Duration{
-		"DialTimeout": o.DialTimeout, "TLSHandshakeTimeout": o.TLSHandshakeTimeout,
-		"ResponseHeaderTimeout": o.ResponseHeaderTimeout, "IdleTimeout": o.IdleTimeout,
+	for _, s := range []struct {
+		name  string
+		value int64
+	}{
+		{"DialTimeout", int64(o.DialTimeout)},
+		{"TLSHandshakeTimeout", int64(o.TLSHandshakeTimeout)},
+		{"ResponseHeaderTimeout", int64(o.ResponseHeaderTimeout)},
+		{"IdleTimeout", int64(o.IdleTimeout)},
+		{"ConnsPerHostMax", int64(o.ConnsPerHostMax)},
+		{"IdleConnsMax", int64(o.IdleConnsMax)},
+		{"RedirectsMax", int64(o.RedirectsMax)},
 	} {
-		if d < 0 {
-			problems = append(problems, fmt.Errorf("%s: %s is below zero", name, d))
-		}
-	}
-	for name, n := range map[string]int{"ConnsPerHostMax": o.ConnsPerHostMax, "IdleConnsMax": o.IdleConnsMax, "RedirectsMax": o.RedirectsMax} {
-		if n < 0 {
-			problems = append(problems, fmt.Errorf("%s: %d is below zero", name, n))
+		if s.value < 0 {
+			problems = append(problems, fmt.Errorf("%s is below zero", s.name))
 		}
 	}
 	_, err := parseRules(o)
