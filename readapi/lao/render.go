@@ -11,7 +11,8 @@ import (
 
 // Frame renders e, an event of r. It returns nil for an event that is not shown.
 //
-// Errors: those of the log and of Payloads. An event that cannot be decoded gives a frame: with its
+// Errors: those of the log and of Payloads that may pass; what is missing or damaged for good shows
+// as {"unreadable":true}, results as a link. An event that cannot be decoded gives a frame: with its
 // canonical name and no fields of its own if a newer version wrote it, else of type Unreadable.
 func (n *Renderer) Frame(ctx context.Context, r Run, e *domain.Recorded) (*Frame, error) {
 	name := Name(e.Type)
@@ -166,6 +167,9 @@ func (f *frame) rendered(v domain.Value, absent string) []byte {
 		return []byte(absent)
 	}
 	b, err := f.renderer.payloads.Render(v, f.renderer.options.FrameInlineBytesMax)
+	if lost(err) {
+		return []byte(`{"unreadable":true}`)
+	}
 	if err != nil {
 		f.err = err
 		return []byte(absent)

@@ -25,16 +25,20 @@ type resultRef struct {
 }
 
 // results writes the outputs of the tasks that v ({task: revision}) names, in its order; if they
-// are too large together, a link.
+// are too large together, or cannot be read, a link: a run's end is shown in any case.
 func (f *frame) results(k string, v domain.Value) {
 	f.key(k)
 	refs, err := resultRefs(v)
 	if err == nil {
 		var fits bool
 		if fits, err = f.sweep(refs); err == nil && !fits {
-			f.b = append(f.b, f.renderer.options.Link(f.run.ID, len(refs))...)
+			f.link(len(refs))
 			return
 		}
+	}
+	if lost(err) {
+		f.link(len(refs))
+		return
 	}
 	if err != nil {
 		f.err = err
@@ -45,6 +49,15 @@ func (f *frame) results(k string, v domain.Value) {
 		o.raw(refs[i].task, refs[i].output)
 	}
 	f.close(o)
+}
+
+func (f *frame) link(tasks int) {
+	f.b = append(f.b, f.renderer.options.Link(f.run.ID, tasks)...)
+}
+
+// lost reports whether stored data is missing or damaged, so that trying again would not help.
+func lost(err error) bool {
+	return errors.Is(err, domain.ErrCorrupt) || errors.Is(err, domain.ErrNotFound)
 }
 
 func resultRefs(v domain.Value) ([]resultRef, error) {
