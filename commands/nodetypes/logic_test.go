@@ -59,16 +59,16 @@ func TestMerge_Strategies(t *testing.T) {
 	up := func(task, output string) node.Upstream {
 		return node.Upstream{Task: task, Output: json.RawMessage(output), Skipped: output == "null!"}
 	}
-	all := []node.Upstream{up("z", `{"a":1,"b":2}`), up("gone", "null!"), up("y", `"no"`), up("z", `{"a":1,"b":2}`), up("x", `{"b":2.0,"a":1}`)}
+	all := []node.Upstream{up("z", `{"a":1,"b":2}`), up("gone", "null!"), up("y", `"no"`), up("z", `{"a":1,"b":2}`), up("x", `{"b":2, "a":1}`)}
 	for _, c := range []struct {
 		strategy string
 		upstream []node.Upstream
 		want     string
 	}{
-		{`"combine"`, all, `{"merged_results":{"z":{"a":1,"b":2},"y":"no","x":{"b":2.0,"a":1}}}`},
+		{`"combine"`, all, `{"merged_results":{"z":{"a":1,"b":2},"y":"no","x":{"b":2, "a":1}}}`},
 		{`null`, all[:1], `{"merged_results":{"z":{"a":1,"b":2}}}`},
 		{`"first"`, all[1:], `{"merged_results":{"y":"no"}}`},
-		{`"vote"`, all, `{"winner":{"a":1,"b":2},"all_votes":{"z":{"a":1,"b":2},"y":"no","x":{"b":2.0,"a":1}}}`},
+		{`"vote"`, all, `{"winner":{"a":1,"b":2},"all_votes":{"z":{"a":1,"b":2},"y":"no","x":{"b":2, "a":1}}}`},
 		{`"vote"`, []node.Upstream{up("a", "1"), up("b", "2")}, `{"winner":1,"all_votes":{"a":1,"b":2}}`},
 		{`"vote"`, []node.Upstream{up("a", "1e400"), up("b", "2"), up("c", "1e400")}, `{"winner":1e400,"all_votes":{"a":1e400,"b":2,"c":1e400}}`},
 		{`"vote"`, nil, `{"winner":null,"all_votes":{}}`},

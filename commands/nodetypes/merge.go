@@ -13,7 +13,8 @@ import (
 //   - combine (default): {"merged_results": {task: output, …}} in the order of the params;
 //   - first: the same with the first task only;
 //   - vote: {"winner": output, "all_votes": {task: output, …}}. The output that most tasks gave
-//     wins, the earliest of several. Outputs are equal as the expression language's == has it.
+//     wins, the earliest of several. Equal are outputs that differ in white space or the order of
+//     keys at most.
 //
 // Without an output to merge: merged_results and all_votes are {}, winner is null.
 func merge() node.Type {
@@ -75,40 +76,30 @@ func computeMerge(call node.Call) (node.Reply, error) {
 	return node.Reply{Output: out.Value().JSON}, nil
 }
 
-// winner groups equal outputs by their first member, comparing each vote with one per group.
+// winner counts equal outputs by their canonical text, so that the time is in proportion to their
+// size: comparing each with each would let a thousand large outputs hold up a decision.
 func winner(votes []node.Upstream) json.RawMessage {
-	type group struct {
-		output json.RawMessage
-		count  int
+	counts := make(map[string]int, len(votes))
+	texts := make([]string, len(votes))
+	for i, v := range votes {
+		texts[i] = canonical(v.Output)
+		counts[texts[i]]++
 	}
-	var groups []*group
-	byText := make(map[string]*group) // same text, the usual case, needs no comparing
-	best := &group{output: json.RawMessage("null")}
-	for _, v := range votes {
-		g := byText[string(v.Output)]
-		for i := 0; g == nil && i < len(groups); i++ {
-			if sameJSON(groups[i].output, v.Output) {
-				g = groups[i]
-			}
-		}
-		if g == nil {
-			g = &group{output: v.Output}
-			groups = append(groups, g)
-		}
-		byText[string(v.Output)] = g
-		g.count++
-	}
-	for _, g := range groups {
-		if g.count > best.count {
-			best = g
+	best, most := json.RawMessage("null"), 0
+	for i, v := range votes { // in order, so that the earliest of several wins
+		if n := counts[texts[i]]; n > most {
+			best, most = v.Output, n
 		}
 	}
-	return best.output
+	return best
 }
 
-// sameJSON compares two outputs as values; those too large to compare, or with numbers out of
-// range, are the same only if their texts are.
-func sameJSON(a, b json.RawMessage) bool {
-	same, err := expression.Truth("nodes.a == nodes.b", node.Scope{Nodes: map[string]json.RawMessage{"a": a, "b": b}})
-	return err == nil && same
+// canonical is the output without white space, object keys sorted, numbers as written. One too
+// large for the expression language stands as it is.
+func canonical(output json.RawMessage) string {
+	text, err := expression.Eval("output", node.Scope{Output: output})
+	if err != nil {
+		return string(output)
+	}
+	return string(text)
 }
