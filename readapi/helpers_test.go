@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -364,4 +365,23 @@ func (w *world) refused(path string, header http.Header, status int) map[string]
 		require.NoError(w.t, err)
 	}
 	return body
+}
+
+type (
+	depsT    = readapi.Deps
+	optionsT = readapi.Options
+	readerT  = readapi.Reader
+)
+
+// flakyLog fails while it is down.
+type flakyLog struct {
+	readapi.Log
+	down atomic.Bool
+}
+
+func (l *flakyLog) ReadStreamBackward(ctx context.Context, s domain.StreamID, from domain.Revision, n int) ([]domain.Recorded, error) {
+	if l.down.Load() {
+		return nil, domain.E(domain.KindUnavailable, "read", string(s), "down")
+	}
+	return l.Log.ReadStreamBackward(ctx, s, from, n)
 }

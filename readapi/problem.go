@@ -80,7 +80,7 @@ func NewProblem(err error) (status int, p Problem) {
 	var faults []FieldFault
 	for _, e := range all {
 		if e.Field != "" {
-			faults = append(faults, FieldFault{Loc: location(e.Field), Field: e.Field, Msg: publicMessage(e), Type: "value_error"})
+			faults = append(faults, FieldFault{Loc: location(e.Field), Field: e.Field, Msg: publicText(e), Type: "value_error"})
 		}
 	}
 	p.Detail = p.Message
@@ -90,24 +90,48 @@ func NewProblem(err error) (status int, p Problem) {
 	return status, p
 }
 
-// flatten lists the *Errors of a chain or join; at least one.
+// flatten lists the *Errors of a chain or join; at least one. An *Error that says nothing itself
+// lends its kind and code to those it wraps.
 func flatten(err error, out []*domain.Error) []*domain.Error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the join itself is asked for
-		for _, e := range joined.Unwrap() {
-			out = flatten(e, out)
+	switch e := err.(type) { //nolint:errorlint // each level is looked at in turn
+	case *domain.Error:
+		var inner *domain.Error
+		if e.Message != "" || e.Field != "" || !errors.As(e.Cause, &inner) {
+			return append(out, e)
+		}
+		for _, n := range flatten(e.Cause, nil) {
+			c := *n
+			c.Kind = e.Kind
+			if e.Code != "" {
+				c.Code = e.Code
+			}
+			out = append(out, &c)
+		}
+		return out
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			out = flatten(part, out)
 		}
 		if len(out) > 0 {
 			return out
 		}
+	case interface{ Unwrap() error }:
+		if cause := e.Unwrap(); cause != nil {
+			return flatten(cause, out)
+		}
 	}
-	var e *domain.Error
-	if !errors.As(err, &e) {
-		e = &domain.Error{Kind: domain.KindOf(err)}
-	}
-	return append(out, e)
+	return append(out, &domain.Error{Kind: domain.KindOf(err)})
 }
 
+// publicMessage is publicText with the name of the field, where that is no pointer.
 func publicMessage(e *domain.Error) string {
+	if e.Field != "" && !strings.HasPrefix(e.Field, "/") {
+		return e.Field + ": " + publicText(e)
+	}
+	return publicText(e)
+}
+
+func publicText(e *domain.Error) string {
 	switch {
 	case e.Kind == domain.KindInternal:
 		return "internal error"
@@ -115,8 +139,6 @@ func publicMessage(e *domain.Error) string {
 		return "stored data cannot be read"
 	case e.Message == "":
 		return e.Kind.String()
-	case e.Field != "" && !strings.HasPrefix(e.Field, "/"):
-		return e.Field + ": " + e.Message
 	default:
 		return e.Message
 	}

@@ -117,7 +117,8 @@ func (r *request) parseFilter(query func(string) string, faults *faultList) {
 	for _, t := range strings.Split(types, ",") {
 		t = strings.TrimSpace(t)
 		if !slices.Contains(known, t) {
-			faults.add("query/types", fmt.Sprintf("%q is not an event type; there are %s", clip(t), strings.Join(known, ", ")))
+			*faults = append(*faults, domain.E(domain.KindInvalid, "", "", fmt.Sprintf("%q is not an event type", clip(t))).
+				WithField("query/types").WithCode("INVALID_REQUEST").WithDetails(map[string]any{"types": known}))
 			return
 		}
 		r.types = append(r.types, strings.Clone(t))
