@@ -27,3 +27,11 @@ const (
 	// JSONDepthMax is the deepest nesting accepted in any JSON from outside.
 	JSONDepthMax = 128
 )
+
+// The bounds of one decision. They leave room in an append for the small decisions that a mailbox
+// joins before it: fewer than AppendEventsMax-DecisionEventsMax events, and less than
+// AppendBytesMax-DecisionBytesMax bytes.
+const (
+	DecisionEventsMax = 400
+	DecisionBytesMax  = AppendBytesMax - 128<<10
+)

@@ -40,7 +40,12 @@ func (s *State) apply(f Fact) error {
 	if f.Revision != s.Revision+1 {
 		return corrupt(f, "follows revision %d", s.Revision)
 	}
-	if (f.Revision == 0) != (s.Phase == None) || s.Phase.Ended() {
+	first := false
+	switch f.Event.(type) {
+	case Started, Abandoned:
+		first = true
+	}
+	if first != (s.Phase == None) || s.Phase.Ended() {
 		return corrupt(f, "does not fit phase %s", s.Phase)
 	}
 	if err := s.change(f); err != nil {
@@ -82,6 +87,9 @@ func (s *State) change(f Fact) error {
 			t.Failures++
 		})
 	case TaskCompleted:
+		if err := s.checkGates(f, e); err != nil {
+			return err
+		}
 		s.SecretsN += len(e.Secrets)
 		return s.onTask(f, e.Task, TaskRunning, func(t *Task, i int) {
 			t.Phase, t.Revision, t.Output, t.Input = TaskCompletedPhase, f.Revision, e.Output, domain.Value{}
@@ -123,6 +131,7 @@ func (s *State) applyStarted(e Started, f Fact) error {
 	s.Phase, s.RunID, s.Source, s.FlowName, s.RunName = Running, e.RunID, e.Source, e.FlowName, e.RunName
 	s.Graph, s.Input, s.StartedAt = f.Graph, f.Input, f.At
 	s.SecretsN = len(e.Secrets)
+	s.inputs = indexInput(f.Graph, f.Input)
 	s.tasks = newTaskPages(len(f.Graph.Nodes))
 	s.open = len(f.Graph.Nodes)
 	for i, n := range f.Graph.Preds {
@@ -131,6 +140,16 @@ func (s *State) applyStarted(e Started, f Fact) error {
 		if n == 0 {
 			t.Phase = TaskReady
 			s.ready = append(s.ready, int32(i))
+		}
+	}
+	return nil
+}
+
+// checkGates refuses results of edges that do not leave the task: they would be applied to others.
+func (s *State) checkGates(f Fact, e TaskCompleted) error {
+	for _, g := range e.Gates {
+		if g.Edge < 0 || g.Edge >= len(s.Graph.Edges) || s.Graph.Edges[g.Edge].Source != e.Task {
+			return corrupt(f, "names edge %d, which does not leave task %q", g.Edge, e.Task)
 		}
 	}
 	return nil
@@ -183,4 +202,23 @@ func (s *State) finish(i int, completed bool, gates []GateResult) {
 			s.ready = append(s.ready, n)
 		}
 	}
+}
+
+// indexInput maps the input's members by key if any parameter names one. Looking keys up in the
+// JSON for each parameter is quadratic in a large run with a large input.
+func indexInput(g *workflow.Graph, input domain.Value) map[string]domain.Value {
+	for _, refs := range g.Refs {
+		for _, r := range refs {
+			if r.Kind != workflow.RefInput {
+				continue
+			}
+			members := input.Members()
+			out := make(map[string]domain.Value, len(members))
+			for _, m := range members {
+				out[m.Key] = m.Value
+			}
+			return out
+		}
+	}
+	return nil
 }

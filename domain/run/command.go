@@ -46,7 +46,7 @@ type CompleteTask struct {
 	At      time.Time
 	Task    string
 	Attempt int
-	Output  domain.Value
+	Output  domain.Value // checked JSON
 	Details domain.Value // of the call; object or absent
 	Secrets []Secret
 	Node    string // incarnation for the tasks that start now

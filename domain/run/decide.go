@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"quipu/domain"
+	"quipu/domain/rawjson"
 	"quipu/domain/workflow"
 )
 
@@ -20,7 +22,8 @@ type Decision struct {
 	Blobs [][]byte
 	// Next is the state after the events, valid once they are stored.
 	Next *State
-	// More says that the bounds of one append stopped this decision: send Continue next.
+	// More says that the bounds of one append stopped this decision: send Continue next, or, after
+	// a Recover, the same Recover again.
 	More bool
 }
 
@@ -28,18 +31,11 @@ type Decision struct {
 // failed: a task that kills the process each time must not do so for ever.
 const RecoveriesMax = 100
 
-// The bounds at which one decision stops, well inside domain.AppendEventsMax and AppendBytesMax, so
-// that what a single step adds (a start with its call event, a skip) still fits.
-const (
-	decisionEventsMax = domain.AppendEventsMax - 20
-	decisionBytesMax  = domain.AppendBytesMax - 3*domain.PayloadInlineBytesMax
-	eventBytesAbout   = 1200 // metadata, names and ids of an event, beside its payload
-)
-
 // Decide answers a command with events, without changing s. It is pure and total.
 //
 // Errors: ErrConflict if a Start or Abandon meets an existing run; ErrRefused if a command meets
-// a run that does not exist or, for Cancel, has ended; ErrUnprocessable if a start is too large.
+// a run that does not exist or, for Cancel, has ended; ErrUnprocessable if a start or a reason is too
+// large.
 // A result for an attempt that is no longer current gives an empty decision: late results are
 // dropped.
 func Decide(s *State, c Command, compute Compute) (Decision, error) {
@@ -58,7 +54,9 @@ type decider struct {
 	node    string
 	events  []Event
 	blobs   [][]byte
-	bytes   int
+	sums    map[string]struct{} // of blobs
+	bytes   int                 // of events
+	blobbed int                 // bytes of blobs
 	starts  int
 	pure    int
 	more    bool
@@ -102,8 +100,12 @@ func (d *decider) decide(c Command) error {
 		d.at, d.node = c.At, c.Node
 		d.recover()
 	case Cancel:
+		if textSize(c.Reason) > reasonBytesMax {
+			return domain.E(domain.KindUnprocessable, "cancel run", d.state.RunID, fmt.Sprintf(
+				"is longer than %d bytes; give a shorter reason", reasonBytesMax)).WithField("reason").WithCode("REASON_TOO_LONG")
+		}
 		d.at = c.At
-		d.emit(Fact{Event: Cancelled{StartedAt: d.state.StartedAt, Reason: c.Reason, Results: d.results()}})
+		d.emit(Fact{Event: Cancelled{StartedAt: d.state.StartedAt, Reason: strings.ToValidUTF8(c.Reason, "\ufffd"), Results: d.results()}})
 	default:
 		return domain.E(domain.KindInternal, "decide", d.state.RunID, fmt.Sprintf("unknown command %T", c))
 	}
@@ -112,20 +114,20 @@ func (d *decider) decide(c Command) error {
 
 // emit adds an event and applies it. A mismatch between Decide and Apply is a bug that must not
 // reach the log, hence the panic; the shell recovers per command.
-func (d *decider) emit(f Fact, payloads ...domain.Value) {
+func (d *decider) emit(f Fact) {
 	f.Revision, f.At = d.state.Revision+1, d.at
 	if err := d.state.apply(f); err != nil {
 		panic("run: a decision does not fit its own state: " + err.Error())
 	}
 	d.events = append(d.events, f.Event)
-	d.bytes += eventBytesAbout
-	for _, p := range payloads {
-		d.bytes += len(p.JSON) + 96*len(p.Holes)
-	}
+	d.bytes += eventSize(f.Event)
 }
 
-func (d *decider) full() bool {
-	return len(d.events) >= decisionEventsMax || d.bytes >= decisionBytesMax
+// room reports whether a step of so many bytes fits beside what is decided already, with the end of
+// the run still to come. The first step always fits.
+func (d *decider) room(bytes int) bool {
+	return len(d.events) == 0 ||
+		len(d.events) < domain.DecisionEventsMax-endEventsMax && d.bytes+bytes <= stepBytesMax && d.blobbed < blobBytesMax
 }
 
 func (d *decider) start(c Start) error {
@@ -133,20 +135,19 @@ func (d *decider) start(c Start) error {
 		return domain.E(domain.KindConflict, "start run", c.RunID, "the run exists")
 	}
 	d.at, d.node = c.At, c.Node
-	definition, input := d.inline(c.Definition), d.inline(c.Input)
-	size := len(definition.JSON) + len(input.JSON) + 96*(len(definition.Holes)+len(input.Holes))
-	for _, s := range c.Secrets {
-		size += len(s.Ciphertext) + 48
+	input := tidy(c.Input)
+	if c.Input.Absent() {
+		input.JSON = []byte("{}")
 	}
-	if size > decisionBytesMax {
-		return domain.E(domain.KindUnprocessable, "start run", c.RunID, fmt.Sprintf(
-			"the secrets in the definition and the input take %d bytes of its first event, at most %d are allowed; pass fewer secrets", size, decisionBytesMax)).WithCode("START_TOO_LARGE")
-	}
-	d.emit(Fact{Graph: c.Graph, Input: c.Input, Event: Started{
+	started := Started{
 		RunID: c.RunID, Source: c.Source, FlowName: c.FlowName, RunName: c.RunName, WorkflowID: c.WorkflowID,
-		Definition: definition, Input: input, BodySHA256: c.BodySHA256, Secrets: c.Secrets,
-	}})
-	d.bytes += size
+		Definition: d.inline(c.Definition), Input: d.inline(input), BodySHA256: c.BodySHA256, Secrets: c.Secrets,
+	}
+	if size := eventSize(started); size > stepBytesMax {
+		return domain.E(domain.KindUnprocessable, "start run", c.RunID, fmt.Sprintf(
+			"the secrets in the definition and the input take %d bytes of its first event, at most %d are allowed; pass fewer secrets", size, stepBytesMax)).WithCode("START_TOO_LARGE")
+	}
+	d.emit(Fact{Graph: c.Graph, Input: input, Event: started})
 	if !c.Hold {
 		d.advance()
 	}
@@ -169,44 +170,61 @@ func (d *decider) complete(c CompleteTask) {
 		return
 	}
 	node := &d.state.Graph.Nodes[i]
+	output := d.inline(c.Output)
+	fits := valueSize(output) <= valueBytesMax && secretsSize(c.Secrets) <= secretsBytesMax
 	if node.Calls != "" {
+		details := d.detail(c.Details)
+		if !fits && len(details.Holes) > 0 {
+			details = domain.Value{} // the secrets that its holes name are not stored
+		}
 		d.emit(Fact{Event: CallCompleted{
 			Family: node.Calls, Task: c.Task, TaskID: TaskID(d.state.RunID, c.Task, 0), Attempt: c.Attempt,
-			Function: node.Type, StartedAt: t.AttemptAt, Details: c.Details,
-		}}, c.Details)
+			Function: node.Type, StartedAt: t.AttemptAt, Details: details,
+		}})
 	}
-	if d.completed(i, c.Output, c.Secrets) {
+	if !fits {
+		d.failForGood(i, tooLarge("output"), domain.Value{}, nil)
+		return
+	}
+	if d.completed(i, tidy(c.Output), output, c.Secrets) {
 		d.advance()
 	}
 }
 
-// completed records a task's output and the gates it opens. It reports whether the run goes on:
-// a condition that cannot be evaluated fails it.
-func (d *decider) completed(i int, output domain.Value, secrets []Secret) bool {
+func tooLarge(what string) ErrorInfo {
+	return ErrorInfo{
+		Type: "TooLarge", Code: strings.ToUpper(what) + "_TOO_LARGE",
+		Message: "the secrets and large values in the task's " + what + " are too many for one event; pass fewer on",
+	}
+}
+
+// completed records a task's output, as it is stored, and the gates it opens. It reports whether the
+// run goes on: a condition that cannot be evaluated fails it.
+func (d *decider) completed(i int, output, stored domain.Value, secrets []Secret) bool {
 	node := &d.state.Graph.Nodes[i]
 	t := d.state.Task(i)
 	gates, gateErr, badEdge := d.gates(i, output)
 	d.emit(Fact{Event: TaskCompleted{
 		Task: node.Name, TaskID: TaskID(d.state.RunID, node.Name, 0), Attempt: int(t.Attempt),
-		StartedAt: t.StartedAt, Output: d.inline(output), Gates: gates, Secrets: secrets,
-	}}, output)
+		StartedAt: t.StartedAt, Output: stored, Gates: gates, Secrets: secrets,
+	}})
 	if gateErr == nil {
 		return true
 	}
 	edge := d.state.Graph.Edges[badEdge]
 	d.emit(Fact{Event: Failed{
 		StartedAt: d.state.StartedAt, Task: edge.Target, Results: d.results(),
-		Error: ErrorInfo{
+		Error: d.small(ErrorInfo{
 			Type: "ConditionError", Code: "CONDITION_FAILED",
 			Message: fmt.Sprintf("the condition of the edge from %q to %q cannot be evaluated: %s", edge.Source, edge.Target, gateErr),
-		},
+		}),
 	}})
 	return false
 }
 
 func (d *decider) gates(i int, output domain.Value) (results []GateResult, failed error, bad int) {
 	for _, e := range d.state.Graph.Gates[i] {
-		holds, err := d.compute.Gate(d.state.Graph.Nodes[i].Type, d.state.Graph.Edges[e].Condition, d.scope(output))
+		holds, err := d.compute.Gate(d.state.Graph.Nodes[i].Type, d.state.Graph.Edges[e].Condition, d.scope(i, output))
 		if err != nil {
 			return results, err, int(e)
 		}
@@ -215,11 +233,15 @@ func (d *decider) gates(i int, output domain.Value) (results []GateResult, faile
 	return results, nil, 0
 }
 
-func (d *decider) scope(output domain.Value) Scope {
+// scope is what expressions about task i see: its output beside those of all completed tasks.
+func (d *decider) scope(i int, output domain.Value) Scope {
 	return Scope{Output: output, Input: d.state.Input, Nodes: func(visit func(string, domain.Value)) {
-		for i := range d.state.Graph.Nodes {
-			if t := d.state.Task(i); t.Phase == TaskCompletedPhase {
-				visit(d.state.Graph.Nodes[i].Name, t.Output)
+		for n := range d.state.Graph.Nodes {
+			switch t := d.state.Task(n); {
+			case t.Phase == TaskCompletedPhase:
+				visit(d.state.Graph.Nodes[n].Name, t.Output)
+			case n == i && !output.Absent():
+				visit(d.state.Graph.Nodes[n].Name, output)
 			}
 		}
 	}}
@@ -232,18 +254,18 @@ func (d *decider) advance() {
 	for s.Phase == Running && len(s.ready) > 0 && s.running < domain.ParallelTasksMax {
 		i := int(s.ready[0])
 		if reason := d.skip(i); reason != "" {
-			if d.full() {
+			skipped := TaskSkipped{Task: s.Graph.Nodes[i].Name, Reason: reason}
+			if !d.room(eventSize(skipped)) {
 				d.more = true
 				return
 			}
-			d.emit(Fact{Event: TaskSkipped{Task: s.Graph.Nodes[i].Name, Reason: reason}})
+			d.emit(Fact{Event: skipped})
 			continue
 		}
-		if d.full() || d.starts >= domain.ReadyBatchMax || d.pure >= domain.PureChainEventsMax {
+		if d.starts >= domain.ReadyBatchMax || d.pure >= domain.PureChainEventsMax || !d.startTask(i) {
 			d.more = true
 			return
 		}
-		d.startTask(i)
 	}
 	if s.Phase == Running && s.open == 0 {
 		d.emit(Fact{Event: Completed{StartedAt: s.StartedAt, Results: d.results()}})
@@ -262,35 +284,68 @@ func (d *decider) skip(i int) string {
 	return ""
 }
 
-func (d *decider) startTask(i int) {
+// startTask starts task i, and computes it if it is pure; false if that does not fit any more.
+func (d *decider) startTask(i int) bool {
 	s := d.state
 	node := &s.Graph.Nodes[i]
 	input := s.resolve(i)
-	id := TaskID(s.RunID, node.Name, 0)
-	d.emit(Fact{Event: TaskStarted{
-		Task: node.Name, TaskID: id, Node: d.node, Function: node.Type, Input: d.inline(input), Deadline: d.deadline(node),
-	}}, input)
+	blobs, blobbed := d.blobs, d.blobbed
+	started := TaskStarted{
+		Task: node.Name, TaskID: TaskID(s.RunID, node.Name, 0), Node: d.node, Function: node.Type,
+		Input: d.inline(input), Deadline: d.deadline(node),
+	}
+	fits := valueSize(started.Input) <= valueBytesMax
+	if !fits {
+		started.Input = domain.Raw([]byte("{}"))
+	}
+	need := eventSize(started) + eventBytesFixed + textSize(node.Name, node.Type)
+	if node.Pure {
+		need += valueBytesMax + gateBytes*len(s.Graph.Gates[i])
+	}
+	if !d.room(need) {
+		d.blobs, d.blobbed = blobs, blobbed
+		return false
+	}
+	d.emit(Fact{Event: started})
+	if !fits {
+		d.failForGood(i, tooLarge("input"), domain.Value{}, nil)
+		return true
+	}
 	if node.Calls != "" {
-		d.emit(Fact{Event: CallStarted{Family: node.Calls, Task: node.Name, TaskID: id, Attempt: 1, Function: node.Type}})
+		d.emit(Fact{Event: CallStarted{Family: node.Calls, Task: node.Name, TaskID: started.TaskID, Attempt: 1, Function: node.Type}})
 	}
-	if !node.Pure {
+	if node.Pure {
+		d.pure += 2
+		d.computeTask(i, input)
+	} else {
 		d.starts++
-		return
 	}
-	d.pure += 2
-	output, err := d.compute.Node(node.Type, input, s.Upstream(i), d.scope(domain.Null()))
+	return true
+}
+
+func (d *decider) computeTask(i int, input domain.Value) {
+	node := &d.state.Graph.Nodes[i]
+	output, err := d.compute.Node(node.Type, input, d.state.Upstream(i), d.scope(i, domain.Value{}))
+	if output = tidy(output); err == nil {
+		err = rawjson.Check(output.JSON, domain.JSONDepthMax)
+	}
 	if err != nil {
 		d.failForGood(i, ErrorInfo{Type: "ComputeError", Code: "COMPUTE_FAILED", Message: err.Error()}, domain.Value{}, nil)
 		return
 	}
-	d.completed(i, output, nil)
+	stored := d.inline(output)
+	if valueSize(stored) > valueBytesMax {
+		d.failForGood(i, tooLarge("output"), domain.Value{}, nil)
+		return
+	}
+	d.completed(i, output, stored, nil)
 }
 
 func (d *decider) deadline(node *workflow.Node) time.Time {
 	if node.Timeout <= 0 || node.Pure {
 		return time.Time{}
 	}
-	return d.at.Add(node.Timeout)
+	return domain.Instant(d.at.Add(node.Timeout))
 }
 
 func (d *decider) fail(c FailTask) {
@@ -300,18 +355,23 @@ func (d *decider) fail(c FailTask) {
 	}
 	node := &d.state.Graph.Nodes[i]
 	id := TaskID(d.state.RunID, c.Task, 0)
+	if secretsSize(c.Secrets) > secretsBytesMax {
+		// Holes without their ciphertext would be worse than no payload.
+		c.Secrets, c.Partial, c.Details, c.Error.Details = nil, domain.Value{}, domain.Value{}, domain.Value{}
+	}
+	c.Error = d.small(c.Error)
 	if node.Calls != "" {
 		d.emit(Fact{Event: CallFailed{
 			Family: node.Calls, Task: c.Task, TaskID: id, Attempt: c.Attempt, Function: node.Type,
-			StartedAt: t.AttemptAt, Error: c.Error, Details: c.Details,
-		}}, c.Details, c.Error.Details)
+			StartedAt: t.AttemptAt, Error: c.Error, Details: d.detail(c.Details),
+		}})
 	}
 	failures := int(t.Failures) + 1
 	if c.Retryable && failures < node.Retry.Attempts {
 		d.emit(Fact{Event: TaskRetryScheduled{
 			Task: c.Task, TaskID: id, Attempt: c.Attempt, Error: c.Error,
 			RetryAt: d.at.Add(node.Retry.Delay(failures, c.Jitter, c.RetryAfter)), Secrets: c.Secrets,
-		}}, c.Error.Details)
+		}})
 		return
 	}
 	d.failForGood(i, c.Error, c.Partial, c.Secrets)
@@ -320,13 +380,14 @@ func (d *decider) fail(c FailTask) {
 func (d *decider) failForGood(i int, e ErrorInfo, partial domain.Value, secrets []Secret) {
 	node := &d.state.Graph.Nodes[i]
 	t := d.state.Task(i)
-	if partial.Absent() {
+	e = d.small(e)
+	if partial = d.inline(partial); valueSize(partial) > valueBytesMax || rawjson.KindOf(partial.JSON) == rawjson.Null && len(partial.Holes) == 0 {
 		partial = domain.Raw([]byte("{}"))
 	}
 	d.emit(Fact{Event: TaskFailed{
 		Task: node.Name, TaskID: TaskID(d.state.RunID, node.Name, 0), Attempt: int(t.Attempt),
-		StartedAt: t.StartedAt, Error: e, Partial: d.inline(partial), Secrets: secrets,
-	}}, partial)
+		StartedAt: t.StartedAt, Error: e, Partial: partial, Secrets: secrets,
+	}})
 	d.emit(Fact{Event: Failed{StartedAt: d.state.StartedAt, Task: node.Name, Error: e, Results: d.results()}})
 }
 
@@ -356,14 +417,14 @@ func (d *decider) recover() {
 		if d.state.Phase != Running || t.Phase != TaskRunning || t.Node == d.node {
 			continue
 		}
-		if d.full() {
+		if !d.room(2 * (eventBytesFixed + textSize(d.state.Graph.Nodes[i].Name, d.state.Graph.Nodes[i].Type))) {
 			d.more = true
 			return
 		}
 		if int(t.Attempt-t.Failures) > RecoveriesMax {
 			d.failForGood(i, ErrorInfo{
 				Type: "CrashLoop", Code: "CRASH_LOOP",
-				Message: "the process ended " + strconv.Itoa(RecoveriesMax) + " times while this task ran",
+				Message: "the process ended " + strconv.Itoa(int(t.Attempt-t.Failures)) + " times while this task ran",
 			}, domain.Value{}, nil)
 			return
 		}
@@ -382,14 +443,24 @@ func (d *decider) results() domain.Value {
 	return d.inline(o.Value())
 }
 
-// inline replaces a payload that is too large for an event by the hole of its blob.
+// inline replaces a payload that is too large for an event by the hole of its blob. Equal blobs are
+// handed out once.
 func (d *decider) inline(v domain.Value) domain.Value {
+	v = tidy(v)
 	if len(v.JSON) <= domain.PayloadInlineBytesMax {
 		return v
 	}
-	sum := sha256.Sum256(v.JSON)
-	d.blobs = append(d.blobs, v.JSON)
-	holes := append([]domain.Hole{{Blob: hex.EncodeToString(sum[:]), Bytes: int64(len(v.JSON))}}, v.Holes...)
+	hash := sha256.Sum256(v.JSON)
+	sum := hex.EncodeToString(hash[:])
+	if _, known := d.sums[sum]; !known {
+		if d.sums == nil {
+			d.sums = make(map[string]struct{})
+		}
+		d.sums[sum] = struct{}{}
+		d.blobs = append(d.blobs, v.JSON)
+		d.blobbed += len(v.JSON)
+	}
+	holes := append([]domain.Hole{{Blob: sum, Bytes: int64(len(v.JSON))}}, v.Holes...)
 	return domain.Value{JSON: []byte("null"), Holes: holes}
 }
 

@@ -9,8 +9,11 @@ import (
 // replaced by what they name, everything else as written. A skipped dependency gives null.
 func (s *State) resolve(i int) domain.Value {
 	refs := s.Graph.Refs[i]
+	if len(refs) == 0 {
+		return domain.Raw([]byte("{}"))
+	}
 	if allDirect(refs) {
-		return s.Graph.Nodes[i].Params
+		return tidy(s.Graph.Nodes[i].Params)
 	}
 	var o domain.Object
 	for _, r := range refs {
@@ -31,10 +34,8 @@ func allDirect(refs []workflow.Ref) bool {
 func (s *State) resolveRef(r workflow.Ref) domain.Value {
 	switch r.Kind {
 	case workflow.RefInput:
-		for _, m := range s.Input.Members() {
-			if m.Key == r.Name {
-				return m.Value
-			}
+		if v, ok := s.inputs[r.Name]; ok {
+			return v
 		}
 		return domain.Null()
 	case workflow.RefDepends:

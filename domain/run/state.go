@@ -77,6 +77,7 @@ type State struct {
 	Error     ErrorInfo       // why the run failed; zero otherwise
 	FailedBy  string          // the task that failed it
 
+	inputs  map[string]domain.Value // members of Input by key; shared, never changed
 	tasks   taskPages
 	ready   []int32 // tasks in TaskReady, in the order they became so
 	running int     // tasks in TaskRunning or TaskBackoff

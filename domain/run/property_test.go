@@ -1,0 +1,129 @@
+package run_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"quipu/domain"
+	"quipu/domain/domaintest"
+	"quipu/domain/run"
+)
+
+// finish drives a run to its end, completing what runs in random order. History checks order,
+// gating, parallelism and bounds at every step.
+func finish(t *rapid.T, h *domaintest.History) {
+	for !h.State.Phase.Ended() {
+		at := h.State.LastAt.Add(time.Millisecond)
+		running := h.Running()
+		var c run.Command
+		switch {
+		case h.State.HasReady():
+			c = run.Continue{At: at, Node: "n1"}
+		case len(running) > 0:
+			i := running[rapid.IntRange(0, len(running)-1).Draw(t, "next")]
+			c = run.CompleteTask{
+				At: at, Task: h.State.Graph.Nodes[i].Name, Attempt: int(h.State.Task(i).Attempt),
+				Output: domaintest.Output(t), Details: domain.Raw([]byte(`{}`)), Node: "n1",
+			}
+		default:
+			i := h.BackingOff()[0]
+			if due := h.State.Task(i).RetryAt; due.After(at) {
+				at = due
+			}
+			c = run.StartAttempt{At: at, Task: h.State.Graph.Nodes[i].Name, Node: "n1"}
+		}
+		d, err := h.Do(t, c)
+		if err != nil || len(d.Events) == 0 {
+			t.Fatalf("%T gave %d events, %v", c, len(d.Events), err)
+		}
+	}
+}
+
+// Whatever the graph and the order of results, a run without failures completes: every task once,
+// after its predecessors, as early as possible.
+func TestRun_RandomGraphsComplete(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := domaintest.NewHistory()
+		if _, err := h.Do(t, domaintest.StartOf(t, domaintest.Definition(t, 12, false))); err != nil {
+			t.Fatal(err)
+		}
+		finish(t, h)
+		if h.State.Phase != run.PhaseCompleted {
+			t.Fatalf("ended as %s", h.State.Phase)
+		}
+	})
+}
+
+// Random commands in any order, many of them nonsense, late or doubled.
+func TestRun_RandomScriptsKeepTheInvariants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := domaintest.NewHistory()
+		start := domaintest.StartOf(t, domaintest.Definition(t, 8, true))
+		at := domaintest.At(0)
+		for range rapid.IntRange(1, 40).Draw(t, "commands") {
+			at = at.Add(time.Duration(rapid.IntRange(0, 2000).Draw(t, "pause")) * time.Millisecond)
+			if h.State.LastAt.After(at) {
+				at = h.State.LastAt
+			}
+			step(t, h, domaintest.Command(t, h, start, at))
+		}
+		cuts(t, h)
+		if h.State.Phase == run.Running {
+			finish(t, h)
+		}
+	})
+}
+
+// step does a command twice: the second time must change nothing.
+func step(t *rapid.T, h *domaintest.History, c run.Command) {
+	ended := h.State.Phase.Ended()
+	first, err := h.Do(t, c)
+	if ended && err == nil && len(first.Events) > 0 {
+		t.Fatalf("%T changed a finished run", c)
+	}
+	if err != nil || first.More || h.State.HasReady() {
+		return // refused, or there is more to do
+	}
+	again, err := h.Do(t, c)
+	if err == nil && len(again.Events) > 0 {
+		t.Fatalf("the same %T again gave %v", c, domaintest.DescribeAll(again.Events))
+	}
+}
+
+// cuts folds the history in two parts at every place.
+func cuts(t *rapid.T, h *domaintest.History) {
+	for cut := range len(h.Facts) + 1 {
+		front, err := run.Fold(run.New(), h.Facts[:cut]...)
+		if err != nil {
+			t.Fatalf("cut %d: %v", cut, err)
+		}
+		whole, err := run.Fold(front, h.Facts[cut:]...)
+		if err != nil {
+			t.Fatalf("cut %d: %v", cut, err)
+		}
+		if diff := domaintest.DiffStates(h.State, whole); diff != "" {
+			t.Fatalf("cut %d (-decided +folded):\n%s", cut, diff)
+		}
+	}
+}
+
+// A state that was handed out never changes, whatever is decided or folded from it later.
+func TestState_IsAValue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := domaintest.NewHistory()
+		start := domaintest.StartOf(t, domaintest.Definition(t, 24, false))
+		start.Hold = false
+		_, err := h.Do(t, start)
+		require.NoError(t, err)
+		kept, n := h.State, len(h.Facts)
+		finish(t, h)
+		again, err := run.Fold(run.New(), h.Facts[:n]...)
+		require.NoError(t, err)
+		if diff := domaintest.DiffStates(again, kept); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
