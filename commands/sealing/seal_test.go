@@ -189,7 +189,7 @@ func TestScrub(t *testing.T) {
 	for in, want := range map[string]string{
 		"":  "",
 		key: m,
-		"GET https://x/?k=" + key + "&a=1: 401, " + key:                                        "GET https://x/?k=" + m + "&a=1: 401, " + m,
+		"GET https://x/?k=" + key + "&a=1: 401, " + key:                                       "GET https://x/?k=" + m + "&a=1: 401, " + m,
 		"Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("u:"+key)) + "; x": "Authorization: Basic " + m + "; x",
 		"pin 12345": "pin 12345",
 		"1234":      short,
