@@ -77,7 +77,7 @@ type Sockets struct {
 
 // LLM holds the endpoint that agent tasks use if they name none.
 type LLM struct {
-	BaseURL string `name:"llm-base-url" default:"https://api.openai.com/v1" unit:"URL" help:"Endpoint that speaks the OpenAI chat protocol, for agent tasks that name none; a private host also needs outbound-allow."`
+	BaseURL string `name:"llm-base-url" default:"" unit:"URL" help:"Endpoint that speaks the OpenAI chat protocol, for agent tasks that name none; empty answers those by the built-in deterministic provider; a private host also needs outbound-allow."`
 	APIKey  Secret `name:"llm-api-key" default:"" help:"Key for llm-base-url; give it by environment or file, since flags show in process lists; empty sends none."`
 	Model   string `name:"llm-model" default:"" unit:"model name" help:"Model for agent tasks that name none; empty fails such tasks."`
 }

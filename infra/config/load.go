@@ -19,6 +19,7 @@ import (
 const (
 	CommandServe     = "serve"
 	CommandLogVerify = "log verify"
+	CommandWatch     = "watch <flow> <run>"
 	CommandVersion   = "version"
 	CommandHelp      = "help" // help was asked for and has been printed
 )
@@ -29,6 +30,8 @@ type Invocation struct {
 	// Config is complete and valid. Commands other than serve read only the settings they offer as
 	// flags; the rest hold their defaults.
 	Config Config
+	// Watch is set for CommandWatch.
+	Watch Watch
 	// Warnings are worth a line in the log but no refusal: environment variables that start with
 	// EnvPrefix and name no setting. They are no error because others may set such names
 	// (Kubernetes does, for a service called quipu).
@@ -39,6 +42,7 @@ type cli struct {
 	File    string    `name:"config" placeholder:"FILE" help:"JSON file of settings, keys as in the environment without QUIPU_ and in lower case (QUIPU_CONFIG)."`
 	Serve   serve     `cmd:"" help:"Run the server."`
 	Log     logGroup  `cmd:"" help:"Work on the event log of a stopped server."`
+	Watch   Watch     `cmd:"" help:"Print a run's frames, one a line, as they come."`
 	Version noOptions `cmd:"" help:"Print the version."`
 }
 
@@ -53,6 +57,17 @@ type logGroup struct {
 type logVerify struct {
 	Storage Storage `embed:""`
 	Logging Logging `embed:""`
+}
+
+// Watch are the arguments of the watch command.
+type Watch struct {
+	Flow        string `arg:"" help:"Flow name."`
+	Run         string `arg:"" help:"Run name."`
+	Addr        string `name:"addr" default:"127.0.0.1:8080" help:"Address of the server."`
+	From        string `name:"from" default:"0" help:"First offset to print, or latest."`
+	Types       string `name:"types" help:"Event types to print, comma-separated."`
+	ExecutionID string `name:"execution-id" help:"Which run of the name; the newest if empty."`
+	Follow      bool   `name:"follow" help:"Go on with later runs of the name."`
 }
 
 type noOptions struct{}
@@ -107,6 +122,8 @@ func Load(args, environ []string, stdout io.Writer) (Invocation, error) {
 	switch inv.Command {
 	case CommandServe:
 		inv.Config = Config(c.Serve)
+	case CommandWatch:
+		inv.Watch = c.Watch
 	case CommandLogVerify:
 		inv.Config.Storage, inv.Config.Logging = c.Log.Verify.Storage, c.Log.Verify.Logging
 	}

@@ -73,11 +73,13 @@ func (c Config) Validate() error {
 			add("outbound_allow", fmt.Sprintf("%q is neither a range nor host:port", entry), "write a CIDR such as 10.0.0.0/8, an address, or a host with a port such as db.internal:5432")
 		}
 	}
-	if u, err := url.Parse(c.LLM.BaseURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	if c.LLM.BaseURL != "" { // empty: the deterministic provider answers
 		// The value is not repeated: it may hold a password.
-		add("llm_base_url", "is not an http or https URL", "write it like https://api.openai.com/v1")
-	} else if u.User != nil {
-		add("llm_base_url", "holds a user name or password", "give the key as llm_api_key")
+		if u, err := url.Parse(c.LLM.BaseURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			add("llm_base_url", "is not an http or https URL", "write it like https://api.openai.com/v1")
+		} else if u.User != nil {
+			add("llm_base_url", "holds a user name or password", "give the key as llm_api_key")
+		}
 	}
 	return ps.err()
 }

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"quipu/commands"
+	"quipu/commands/sealing"
+	"quipu/domain"
+	"quipu/eventbus"
+	"quipu/infra/config"
+	"quipu/infra/embedded"
+	"quipu/readapi"
+	"quipu/readapi/lao"
+)
+
+// followLog fits the log's subscription to what the feed asks for.
+func followLog(log commands.Log) eventbus.OpenFunc {
+	return func(ctx context.Context, after domain.Position, prefix string) (eventbus.Source, error) {
+		sub, err := log.Subscribe(ctx, after, prefix)
+		if err != nil {
+			return nil, err
+		}
+		return source{sub}, nil
+	}
+}
+
+type source struct{ commands.Subscription }
+
+func (s source) Next(ctx context.Context) ([]domain.Recorded, domain.Position, bool, error) {
+	b, err := s.Subscription.Next(ctx)
+	return b.Events, b.Position, b.CaughtUp, err
+}
+
+// payloads shows values on live sockets.
+func (s *server) payloads() lao.Payloads { return payloads{s} }
+
+type payloads struct{ server *server }
+
+// renderTimeout bounds the loading of one payload's blobs.
+const renderTimeout = 10 * time.Second
+
+func (p payloads) Render(v domain.Value, inlineMax int) ([]byte, error) {
+	if len(v.Holes) == 0 && len(v.JSON) <= inlineMax {
+		return v.JSON, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), renderTimeout)
+	defer cancel()
+	return sealing.Mask(ctx, p.server.blobs, v, int64(inlineMax))
+}
+
+// render shows a value in task-status.
+func (s *server) render(ctx context.Context, v domain.Value) ([]byte, error) {
+	if len(v.Holes) == 0 {
+		return v.JSON, nil
+	}
+	return sealing.Mask(ctx, s.blobs, v, int64(s.config.HTTP.BodyBytesMax))
+}
+
+func (s *server) executorHooks() commands.Hooks {
+	return commands.Hooks{
+		Appended: func(_ int, took time.Duration, err error) {
+			outcome := "ok"
+			if err != nil {
+				outcome = domain.KindOf(err).String()
+			}
+			s.metrics.AppendObserved(outcome, took)
+		},
+		Runs: func(active, pending, quarantined int) {
+			s.metrics.RunsActive(active)
+			s.metrics.RunsPending(pending)
+			s.metrics.RunsQuarantined(quarantined)
+		},
+		Effect: func(function string, took time.Duration, outcome string) { s.metrics.EffectEnded(function, outcome, took) },
+	}
+}
+
+func (s *server) hubHooks() eventbus.Hooks {
+	return eventbus.Hooks{
+		Lagged: s.metrics.SlowReader,
+		Disconnected: func(err error, retryIn time.Duration) {
+			s.logger.Warn("feed lost its subscription to the log", "error", err, "retry_in", retryIn)
+		},
+		Panicked: func(_ any, stack []byte) { s.logger.Error("feed panicked", "stack", string(stack)) },
+	}
+}
+
+func (s *server) liveOptions(c config.Config) readapi.Options {
+	window := c.Sockets.LAOReplayWindow
+	if window == 0 {
+		window = -1 // the option's zero means its default
+	}
+	sockets := c.Sockets.Max
+	if sockets == 0 {
+		sockets = -1
+	}
+	return readapi.Options{
+		AllowedOrigins: c.HTTP.CORSOrigins, SocketsMax: sockets, SocketsPerNameMax: c.Sockets.PerRunMax,
+		ReplayWindow: window, IdleTimeout: c.Sockets.IdleTimeout,
+		Frames: lao.Options{FrameInlineBytesMax: c.Sockets.FrameInlineBytesMax},
+		Random: s.clock.Jitter,
+		Hooks: readapi.Hooks{
+			Opened:   func() { s.metrics.SocketOpened(lao.Dialect) },
+			Closed:   func(int) { s.metrics.SocketClosed(lao.Dialect) },
+			Failed:   func(err error) { s.logger.Warn("socket cannot read the log", "error", err) },
+			Panicked: func(_ any, stack []byte) { s.logger.Error("socket panicked", "stack", string(stack)) },
+		},
+	}
+}
+
+var _ commands.Log = (*embedded.Log)(nil)

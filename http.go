@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/gofiber/fiber/v2/middleware/cors"
+
+	"quipu/commands/intakehttp"
+	"quipu/domain"
+	"quipu/infra/telemetry"
+	"quipu/readapi"
+)
+
+// Time limits of connections. Sockets are not subject to them once they are upgraded.
+const (
+	readTimeout    = 30 * time.Second
+	idleTimeout    = 120 * time.Second
+	requestTimeout = 30 * time.Second
+	headerBytesMax = 8192
+)
+
+// buildApp registers every route in the one place that shows their order.
+func (s *server) buildApp() {
+	s.app = fiber.New(fiber.Config{
+		AppName: "quipu", DisableStartupMessage: true,
+		CaseSensitive:  true, // /ws/Workflows/x is a run, not another route (contract D2)
+		BodyLimit:      s.config.HTTP.BodyBytesMax,
+		ReadBufferSize: headerBytesMax,
+		ReadTimeout:    readTimeout, IdleTimeout: idleTimeout,
+		ErrorHandler: readapi.ErrorHandler,
+	})
+	s.app.Use(s.observe)
+	if origins := s.config.HTTP.CORSOrigins; len(origins) > 0 {
+		s.app.Use(cors.New(cors.Config{AllowOrigins: joinComma(origins), AllowHeaders: "*", ExposeHeaders: intakehttp.HeaderPosition}))
+	}
+	s.app.Get("/health/live", s.report(s.health.Live))
+	s.app.Get("/health/ready", s.report(s.health.Ready))
+	s.app.Get("/metrics", adaptor.HTTPHandler(s.metrics.Handler()))
+	intake := &intakehttp.Routes{
+		Runs: s.executor, Registry: s.registry, IDs: s.clock, LogID: s.log.ID(), Render: s.render, Timeout: requestTimeout,
+	}
+	intake.Register(s.app)
+	// /ws/workflows/:id comes before this one when it exists (contract D2).
+	s.live.Register(s.app)
+	s.addChecks()
+}
+
+func joinComma(list []string) string {
+	out := list[0]
+	for _, s := range list[1:] {
+		out += "," + s
+	}
+	return out
+}
+
+// observe measures every request and turns a panic into a plain 500 whose details are logged.
+func (s *server) observe(c *fiber.Ctx) (err error) {
+	began := s.clock.Monotonic()
+	defer func() {
+		if r := recover(); r != nil {
+			s.logger.Error("request panicked", "route", c.Route().Path, "stack", string(debug.Stack()))
+			err = domain.E(domain.KindInternal, "request", "", "panic")
+		}
+		if err != nil {
+			// The error handler writes the answer; called here so that its status is measured.
+			if handled := c.App().ErrorHandler(c, err); handled != nil {
+				s.logger.Error("error handler failed", "error", handled)
+			}
+			if status := c.Response().StatusCode(); status >= fiber.StatusInternalServerError {
+				s.logger.Error("request failed", "route", c.Route().Path, "status", status, "error", err)
+			}
+			err = nil
+		}
+		s.metrics.HTTPObserved(c.Route().Path, c.Method(), c.Response().StatusCode(), s.clock.Monotonic()-began)
+	}()
+	return c.Next()
+}
+
+func (s *server) report(of func(context.Context) telemetry.Report) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		r := of(c.UserContext())
+		if !r.OK() {
+			c.Status(fiber.StatusServiceUnavailable)
+		}
+		c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+		return c.Send(r.JSON())
+	}
+}
+
+func (s *server) addChecks() {
+	s.health.AddReady("log", 0, func(ctx context.Context) error {
+		_, err := s.log.Head(ctx)
+		return err
+	})
+	s.health.AddReady("runs", 0, func(context.Context) error {
+		if n := s.executor.Counts(); n.Pending >= s.config.Runs.PendingMax && s.config.Runs.PendingMax > 0 {
+			return domain.E(domain.KindExhausted, "", "", strconv.Itoa(n.Pending)+" runs wait, no more are taken")
+		}
+		return nil
+	})
+}

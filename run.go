@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+
+	"quipu/infra/config"
+	"quipu/infra/embedded"
+	"quipu/infra/telemetry"
+)
+
+// run carries out one call of the binary and returns when it is done. Serving is done when ctx
+// ends.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	inv, err := config.Load(args, environ, stdout)
+	if err != nil {
+		return err
+	}
+	logger, err := telemetry.NewLogger(stderr, inv.Config.Logging.Level, inv.Config.Logging.Format)
+	if err != nil {
+		return err
+	}
+	for _, w := range inv.Warnings {
+		logger.Warn(w)
+	}
+	switch inv.Command {
+	case config.CommandServe:
+		return serve(ctx, inv.Config, logger)
+	case config.CommandLogVerify:
+		return verifyLog(ctx, inv.Config, stdout)
+	case config.CommandWatch:
+		return watch(ctx, inv.Watch, stdout)
+	case config.CommandVersion:
+		_, err = fmt.Fprintln(stdout, "quipu", version)
+		return err
+	}
+	return nil
+}
+
+// logDir is where the embedded log lives below the data folder.
+func logDir(data string) string { return filepath.Join(data, "log") }
+
+// verifyLog prints what is wrong with a stopped server's log, and where.
+func verifyLog(ctx context.Context, c config.Config, stdout io.Writer) error {
+	summary, err := embedded.VerifyDir(ctx, logDir(c.Storage.Data), nil, func(p embedded.Problem) { fmt.Fprintln(stdout, p) })
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%d events of %d streams in %d segments, %d of them chained, head at position %d: %d problems\n",
+		summary.Events, summary.Streams, summary.Segments, summary.Chained, summary.Head, summary.Problems)
+	if summary.Problems > 0 {
+		return fmt.Errorf("verify log in %s: %d problems", c.Storage.Data, summary.Problems)
+	}
+	return nil
+}
+
+// serve wires the adapters to the rooms that use them and runs them until ctx ends.
+func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
+	logger.Info("starting quipu", "version", version, "config", c)
+	s, err := open(c, logger)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx)
+}

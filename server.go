@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"quipu/commands"
+	"quipu/commands/node"
+	"quipu/commands/nodetypes"
+	"quipu/domain"
+	"quipu/eventbus"
+	"quipu/infra/blobs"
+	"quipu/infra/clock"
+	"quipu/infra/config"
+	"quipu/infra/embedded"
+	"quipu/infra/lifecycle"
+	"quipu/infra/outbound"
+	"quipu/infra/telemetry"
+	"quipu/infra/vault"
+	"quipu/readapi"
+)
+
+// server is the whole process: every adapter and every room, wired. Only this file and its
+// siblings in package main know them all.
+type server struct {
+	config   config.Config
+	logger   *slog.Logger
+	clock    clock.System
+	metrics  *telemetry.Metrics
+	health   *telemetry.Health
+	log      *embedded.Log
+	blobs    *blobs.Store
+	vault    *vault.Vault
+	registry *node.Registry
+	effects  *eventbus.Effects
+	executor *commands.Executor
+	hub      *eventbus.Hub
+	live     *readapi.Live
+	app      *fiber.App
+	listener net.Listener
+}
+
+// open opens the stores and builds everything. On an error what was opened is closed again.
+func open(c config.Config, logger *slog.Logger) (_ *server, err error) {
+	s := &server{config: c, logger: logger, metrics: telemetry.NewMetrics(version), health: telemetry.NewHealth()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if err := s.openStores(); err != nil {
+		return nil, err
+	}
+	if err := s.buildWriteSide(); err != nil {
+		return nil, err
+	}
+	s.buildReadSide()
+	s.buildApp()
+	if s.listener, err = net.Listen("tcp", c.HTTP.Addr); err != nil {
+		return nil, fmt.Errorf("listen on %s (set --addr to a free address): %w", c.HTTP.Addr, err)
+	}
+	return s, nil
+}
+
+func (s *server) openStores() error {
+	data := s.config.Storage.Data
+	if err := os.MkdirAll(data, 0o750); err != nil {
+		return fmt.Errorf("make data folder %s (set --data to a folder that can be written): %w", data, err)
+	}
+	var err error
+	// The log first: it holds the lock that keeps a second process away from the folder.
+	if s.log, err = embedded.Open(logDir(data), embedded.Options{
+		SegmentBytes: int64(s.config.Storage.SegmentBytes), Logger: s.logger, Clock: s.clock.Now,
+	}); err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	if s.vault, err = vault.Open(filepath.Join(data, "keys"), vault.Options{}); err != nil {
+		return fmt.Errorf("open keys: %w", err)
+	}
+	if s.blobs, err = blobs.Open(filepath.Join(data, "blobs"), blobs.Options{}); err != nil {
+		return fmt.Errorf("open blobs: %w", err)
+	}
+	return nil
+}
+
+func (s *server) buildWriteSide() error {
+	c := s.config
+	client, err := outbound.NewClient(outbound.Options{Allow: c.Outbound.Allow, AllowLoopback: c.LoopbackAllowed()})
+	if err != nil {
+		return fmt.Errorf("outbound client: %w", err)
+	}
+	s.registry, err = node.NewRegistry(nodetypes.All(nodetypes.Deps{
+		HTTP: client, ReplyBytesMax: int64(c.Outbound.ReplyBytesMax), Now: s.clock.Now,
+		Model: nodetypes.Model{BaseURL: c.LLM.BaseURL, Key: c.LLM.APIKey.Reveal(), Name: c.LLM.Model},
+	})...)
+	if err != nil {
+		return err
+	}
+	s.effects = eventbus.NewEffects(c.Effects.Max, s.logger)
+	s.executor = commands.NewExecutor(commands.Deps{
+		Log: s.log, Blobs: s.blobs, Secrets: commands.Secrets{Vault: s.vault, Blobs: s.blobs}, Effects: s.effects,
+		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
+		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(),
+	}, commands.Limits{
+		ActiveRunsMax: c.Runs.ActiveMax, PendingRunsMax: c.Runs.PendingMax,
+		TaskTimeout: c.Effects.TaskTimeout, DrainTimeout: c.Process.DrainTimeout,
+	})
+	return nil
+}
+
+func (s *server) buildReadSide() {
+	c := s.config
+	s.hub = eventbus.New(s.log, followLog(s.log), s.clock, eventbus.Options{Hooks: s.hubHooks()})
+	s.live = readapi.NewLive(readapi.Deps{
+		Log: s.log, Clock: s.clock, Payloads: s.payloads(),
+		Readers: func(stream domain.StreamID, from domain.Revision, notify func()) readapi.Reader {
+			return s.hub.Reader(stream, from, notify)
+		},
+	}, s.liveOptions(c))
+}
+
+// run starts the parts and returns when they have stopped.
+func (s *server) run(ctx context.Context) error {
+	group := lifecycle.New(lifecycle.Options{DrainTimeout: s.config.Process.DrainTimeout, Logger: s.logger},
+		lifecycle.Member{Name: "stores", Close: s.close},
+		lifecycle.Member{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
+		lifecycle.Member{Name: "executor", EndsAfterIntake: true, Run: s.runExecutor},
+		lifecycle.Member{Name: "sockets", Drain: s.live.Shutdown},
+		lifecycle.Member{Name: "http", Start: s.started, Run: s.serveHTTP, Drain: s.drainHTTP},
+	)
+	return group.Run(ctx)
+}
+
+func (s *server) runExecutor(intake, _ context.Context) error {
+	defer s.effects.Wait()
+	return s.executor.Run(intake)
+}
+
+// started waits until every unfinished run has been found: a server that takes requests before
+// could bind a name whose run it has not looked at.
+func (s *server) started(ctx context.Context) error {
+	select {
+	case <-s.executor.Ready():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.health.Started()
+	s.logger.Info("serving", "addr", s.listener.Addr().String(), "log", s.log.ID(), "node", s.executor.Node())
+	return nil
+}
+
+func (s *server) serveHTTP(intake, _ context.Context) error {
+	stop := context.AfterFunc(intake, s.health.Draining)
+	defer stop()
+	return s.app.Listener(s.listener)
+}
+
+func (s *server) drainHTTP(ctx context.Context) error {
+	left := 10 * time.Second
+	if deadline, ok := ctx.Deadline(); ok {
+		left = max(time.Until(deadline), 0)
+	}
+	return s.app.ShutdownWithTimeout(left)
+}
+
+// close closes the stores; whatever was not opened is left out.
+func (s *server) close() error {
+	var errs []error
+	if s.vault != nil {
+		errs = append(errs, s.vault.Close())
+	}
+	if s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	return errors.Join(errs...)
+}

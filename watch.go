@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/fasthttp/websocket"
+
+	"quipu/infra/config"
+)
+
+// watch follows a run's socket and prints one frame a line until the run ends or ctx does. With
+// Follow it goes on to later runs of the name.
+func watch(ctx context.Context, w config.Watch, stdout io.Writer) error {
+	u := url.URL{Scheme: "ws", Host: w.Addr, Path: "/ws/" + w.Flow + "/" + w.Run}
+	u.RawPath = "/ws/" + url.PathEscape(w.Flow) + "/" + url.PathEscape(w.Run)
+	q := url.Values{}
+	for key, value := range map[string]string{"from": w.From, "types": w.Types, "execution_id": w.ExecutionID} {
+		if value != "" {
+			q.Set(key, value)
+		}
+	}
+	u.RawQuery = q.Encode()
+	conn, response, err := websocket.DefaultDialer.DialContext(ctx, u.String(), nil)
+	if err != nil {
+		return refusal(u.String(), response, err)
+	}
+	defer func() { _ = conn.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	for {
+		_, frame, err := conn.ReadMessage()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("watch %s: %w", u.String(), err)
+		}
+		if _, err := fmt.Fprintf(stdout, "%s\n", frame); err != nil {
+			return err
+		}
+		if !w.Follow && endsFlow(frame) {
+			return nil
+		}
+	}
+}
+
+// refusal makes a readable error of a handshake that was answered with a problem.
+func refusal(url string, response *http.Response, err error) error {
+	if response == nil || !errors.Is(err, websocket.ErrBadHandshake) {
+		return fmt.Errorf("watch %s: %w", url, err)
+	}
+	body, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
+	return fmt.Errorf("watch %s: %s: %s", url, response.Status, body)
+}
+
+// endsFlow reports whether a frame is the last of its run.
+func endsFlow(frame []byte) bool {
+	var f struct {
+		EventType string `json:"event_type"`
+	}
+	return json.Unmarshal(frame, &f) == nil && (f.EventType == "flow_completed" || f.EventType == "flow_error")
+}
