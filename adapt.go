@@ -71,7 +71,9 @@ func (s *server) executorHooks() commands.Hooks {
 			s.metrics.RunsPending(pending)
 			s.metrics.RunsQuarantined(quarantined)
 		},
-		Effect: func(function string, took time.Duration, outcome string) { s.metrics.EffectEnded(function, outcome, took) },
+		Effect: func(function string, took time.Duration, outcome string) {
+			s.metrics.EffectEnded(function, outcome, took)
+		},
 	}
 }
 
