@@ -18,7 +18,7 @@ func (r *Run) Open(ctx context.Context, v domain.Value) ([]byte, error) {
 			return r.blobs.Get(ctx, h.Blob)
 		}
 		n, ok := secretNumber(h.Sealed)
-		if !ok || n > len(r.secrets) {
+		if !ok || n > len(r.secrets) || r.secrets[n-1].missing() {
 			return nil, domain.E(domain.KindCorrupt, "open value of", r.stream, "no secret "+strconv.Quote(h.Sealed)+" is known")
 		}
 		if r.secrets[n-1].FP != h.FP {

@@ -49,20 +49,22 @@ func New(stream domain.StreamID, vault Vault, blobs Blobs) *Run {
 	return &Run{stream: string(stream), vault: vault, blobs: blobs, ids: make(map[string]int)}
 }
 
-// Learn takes in the secrets of the stream's recorded events, in order; those already known are
-// passed over, so that it may be called with every event folded.
+// Learn takes in the secrets of the stream's recorded events; those already known are passed over,
+// so that it may be called with every event folded. Ids come in any order and may leave gaps:
+// results of parallel tasks are recorded in the order they end, and a dropped one takes its ids
+// along.
 //
 // Errors: ErrConflict if a different secret has the same id here: this session has sealed something
-// that was never appended, call Rollback or start anew; ErrCorrupt if an id is missing or a
+// that was never appended, call Rollback or start anew; ErrCorrupt if an id is malformed or a
 // ciphertext cannot be opened; ErrNotFound if the stream's data key was erased (masks still work,
 // see Mask); the ports' errors. After an error the secrets before the failing one are known.
 func (r *Run) Learn(ctx context.Context, secrets []Secret) error {
 	for _, s := range secrets {
 		n, ok := secretNumber(s.ID)
 		switch {
-		case !ok || n > len(r.secrets)+1:
-			return domain.E(domain.KindCorrupt, "learn secret", r.stream, "id "+strconv.Quote(s.ID)+" does not follow s"+strconv.Itoa(len(r.secrets)))
-		case n <= len(r.secrets):
+		case !ok || n > len(r.secrets)+idGapMax:
+			return domain.E(domain.KindCorrupt, "learn secret", r.stream, "id "+strconv.Quote(s.ID)+" is malformed or far beyond s"+strconv.Itoa(len(r.secrets)))
+		case n <= len(r.secrets) && !r.secrets[n-1].missing():
 			if r.secrets[n-1].Secret != s {
 				return domain.E(domain.KindConflict, "learn secret", r.stream, s.ID+" differs from the one sealed here")
 			}
@@ -72,10 +74,16 @@ func (r *Run) Learn(ctx context.Context, secrets []Secret) error {
 		if err != nil {
 			return err
 		}
-		r.keep(sealed{s, string(literal)})
+		for len(r.secrets) < n {
+			r.secrets = append(r.secrets, sealed{})
+		}
+		r.keepAt(n-1, sealed{s, string(literal)})
 	}
 	return nil
 }
+
+// idGapMax bounds the ids that may be left out in a row.
+const idGapMax = 100_000
 
 func secretNumber(id string) (int, bool) {
 	if len(id) < 2 || id[0] != 's' || id[1] < '1' || id[1] > '9' {
@@ -106,11 +114,21 @@ func (r *Run) decrypt(ctx context.Context, s Secret) ([]byte, error) {
 	return literal, nil
 }
 
+// missing reports whether s is the place of an id that no recorded event has.
+func (s *sealed) missing() bool { return s.literal == "" }
+
 // keep adds s to the session.
 func (r *Run) keep(s sealed) {
 	r.secrets = append(r.secrets, s)
+	if !s.missing() {
+		r.keepAt(len(r.secrets)-1, s)
+	}
+}
+
+func (r *Run) keepAt(i int, s sealed) {
+	r.secrets[i] = s
 	if _, dup := r.ids[s.literal]; !dup {
-		r.ids[s.literal] = len(r.secrets) - 1
+		r.ids[s.literal] = i
 	}
 	if s.literal[0] == '"' {
 		r.known.add(rawjson.Unquote([]byte(s.literal)), s.FP, r.fingerprint)
@@ -163,11 +181,13 @@ func (r *Run) rebuild(kept []sealed) {
 	}
 }
 
-// Secrets returns all secrets of the session in order.
+// Secrets returns all secrets of the session in order of their ids.
 func (r *Run) Secrets() []Secret {
-	out := make([]Secret, len(r.secrets))
+	out := make([]Secret, 0, len(r.secrets))
 	for i := range r.secrets {
-		out[i] = r.secrets[i].Secret
+		if !r.secrets[i].missing() {
+			out = append(out, r.secrets[i].Secret)
+		}
 	}
 	return out
 }
