@@ -132,7 +132,9 @@ func TestProperty_OpenRestoresEveryByte(t *testing.T) {
 func TestProperty_NoSecretShows(t *testing.T) {
 	// Letters that no key, scalar or mask here uses keep chance hits out; the marks need escaping.
 	secretText := rapid.StringOfN(rapid.SampledFrom([]rune("QWXYZJKV\"\\/+% &=ö😀")), 8, 24, -1).
-		Filter(func(s string) bool { return strings.Count(s, "Q")+strings.Count(s, "W") >= 4 && strings.TrimSpace(s) == s })
+		Filter(func(s string) bool {
+			return strings.Count(s, "Q")+strings.Count(s, "W") >= 4 && strings.TrimSpace(s) == s
+		})
 	rapid.Check(t, func(t *rapid.T) {
 		ctx := context.Background()
 		run := sealing.New("run-1", memory.NewVault(), memory.NewBlobs())
