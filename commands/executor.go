@@ -79,7 +79,7 @@ func NewExecutor(deps Deps, limits Limits) *Executor {
 		e.shards = append(e.shards, &shardLoop{
 			in: make(chan input, shardQueue),
 			shard: &shard{
-				node: e.node, limits: e.limits, compute: deps.Compute, ids: deps.IDs, work: e.work, runs: map[string]*mailbox{},
+				node: e.node, limits: e.limits, compute: deps.Compute, ids: deps.IDs, work: e.work, runs: map[string]*mailbox{}, recent: newRecentRuns(),
 			},
 		})
 	}

@@ -52,7 +52,7 @@ type (
 	// inPeek asks for the state of an active run, and optionally to be told its end.
 	inPeek struct {
 		runID string
-		state chan<- *run.State // gets nil if the run is not active; capacity 1
+		state chan<- *run.State // gets nil if the run is neither active nor lately ended; capacity 1
 		ended chan<- *run.State // optional; capacity 1
 	}
 )
@@ -114,6 +114,7 @@ type shard struct {
 	ids     IDs
 	work    context.Context // parent of all effects
 	runs    map[string]*mailbox
+	recent  *recentRuns
 	out     []output
 }
 
@@ -183,7 +184,7 @@ func (s *shard) backoff(m *mailbox) time.Duration {
 func (s *shard) peek(in inPeek) {
 	m := s.runs[in.runID]
 	if m == nil || m.state == nil {
-		in.state <- nil
+		in.state <- s.recent.get(in.runID)
 		return
 	}
 	in.state <- m.state
@@ -404,5 +405,8 @@ func (s *shard) retire(m *mailbox, status string, quarantined error) {
 		w <- m.state
 	}
 	m.waiters = nil
+	if m.state != nil && m.state.Phase.Ended() && m.state.Phase != run.PhaseAbandoned && quarantined == nil {
+		s.recent.put(m.state)
+	}
 	s.emit(outRetired{runID: m.id, status: status, quarantined: quarantined})
 }

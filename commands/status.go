@@ -78,7 +78,10 @@ func (e *Executor) Await(ctx context.Context, runID string, d time.Duration) (*r
 	defer stop()
 	for {
 		ended := make(chan *run.State, 1)
-		if s := e.peek(ctx, runID, ended); s == nil {
+		switch s := e.peek(ctx, runID, ended); {
+		case s != nil && s.Phase.Ended():
+			return s, nil
+		case s == nil:
 			// Not active: finished, unknown, loading, or in line for a place. Only the last two get
 			// anywhere by waiting.
 			s, err := e.State(ctx, runID)
