@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"net/url"
+	"strconv"
 	"time"
 
 	"quipu/commands"
 	"quipu/commands/sealing"
 	"quipu/domain"
+	"quipu/domain/rawjson"
 	"quipu/eventbus"
 	"quipu/infra/config"
 	"quipu/infra/embedded"
@@ -57,6 +60,12 @@ func (s *server) render(ctx context.Context, v domain.Value) ([]byte, error) {
 	return sealing.Mask(ctx, s.blobs, v, int64(s.config.HTTP.BodyBytesMax))
 }
 
+// taskStatusLink stands in a frame for results that are too large for it.
+func taskStatusLink(executionID string, tasks int) []byte {
+	b := rawjson.AppendString([]byte(`{"href":`), "/task-status/"+url.PathEscape(executionID))
+	return append(strconv.AppendInt(append(b, `,"tasks":`...), int64(tasks), 10), '}')
+}
+
 func (s *server) executorHooks() commands.Hooks {
 	return commands.Hooks{
 		Appended: func(_ int, took time.Duration, err error) {
@@ -99,7 +108,7 @@ func (s *server) liveOptions(c config.Config) readapi.Options {
 	return readapi.Options{
 		AllowedOrigins: c.HTTP.CORSOrigins, SocketsMax: sockets, SocketsPerNameMax: c.Sockets.PerRunMax,
 		ReplayWindow: window, IdleTimeout: c.Sockets.IdleTimeout,
-		Frames: lao.Options{FrameInlineBytesMax: c.Sockets.FrameInlineBytesMax},
+		Frames: lao.Options{FrameInlineBytesMax: c.Sockets.FrameInlineBytesMax, Link: taskStatusLink},
 		Random: s.clock.Jitter,
 		Hooks: readapi.Hooks{
 			Opened:   func() { s.metrics.SocketOpened(lao.Dialect) },

@@ -34,6 +34,8 @@ func (s *server) buildApp() {
 		ReadTimeout:    readTimeout, IdleTimeout: idleTimeout,
 		ErrorHandler: readapi.ErrorHandler,
 	})
+	// Clients that keep idle connections must not hold up a stop.
+	s.app.Server().CloseOnShutdown = true
 	s.app.Use(s.observe)
 	if origins := s.config.HTTP.CORSOrigins; len(origins) > 0 {
 		s.app.Use(cors.New(cors.Config{AllowOrigins: joinComma(origins), AllowHeaders: "*", ExposeHeaders: intakehttp.HeaderPosition}))
@@ -45,6 +47,7 @@ func (s *server) buildApp() {
 		Runs: s.executor, Registry: s.registry, IDs: s.clock, LogID: s.log.ID(), Render: s.render, Timeout: requestTimeout,
 	}
 	intake.Register(s.app)
+	readapi.RegisterBlobs(s.app, s.blobs)
 	// /ws/workflows/:id comes before this one when it exists (contract D2).
 	s.live.Register(s.app)
 	s.addChecks()

@@ -136,7 +136,9 @@ func (s *server) run(ctx context.Context) error {
 		lifecycle.Member{Name: "sockets", Drain: s.live.Shutdown},
 		lifecycle.Member{Name: "http", Start: s.started, Run: s.serveHTTP, Drain: s.drainHTTP},
 	)
-	return group.Run(ctx)
+	err := group.Run(ctx)
+	s.logger.Info("stopped", "left_open", s.executor.Counts().Active)
+	return err
 }
 
 func (s *server) runExecutor(intake, _ context.Context) error {

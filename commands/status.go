@@ -49,7 +49,7 @@ func (e *Executor) cancelInactive(ctx context.Context, runID string) (Outcome, e
 	}
 	if s.Phase.Ended() {
 		return Outcome{RunID: runID, Revision: s.Revision, State: s},
-			domain.E(domain.KindRefused, "cancel run", runID, "the run has already "+s.Phase.String()).WithCode("RUN_ENDED")
+			domain.E(domain.KindRefused, "cancel run", runID, "the run has already ended as "+s.Phase.String()).WithCode("RUN_ENDED")
 	}
 	return Outcome{}, domain.E(domain.KindUnavailable, "cancel run", runID, "the run waits for a place among the active ones; try again later").WithCode("RUN_WAITING")
 }

@@ -349,6 +349,19 @@ func (c *client) ping() {
 	require.Equal(c.t, "pong", c.next().kind())
 }
 
+// pingAnd pings, so that the socket looks at the clock, and returns the one other frame that comes.
+func (c *client) pingAnd(kind string) frame {
+	c.t.Helper()
+	c.send(`{"type":"ping"}`)
+	a, b := c.next(), c.next()
+	if a.kind() == kind {
+		a, b = b, a
+	}
+	require.Equal(c.t, "pong", a.kind())
+	require.Equal(c.t, kind, b.kind())
+	return b
+}
+
 // refused dials and expects a JSON answer with status instead of a handshake.
 func (w *world) refused(path string, header http.Header, status int) map[string]any {
 	w.t.Helper()

@@ -1,7 +1,10 @@
 package readapi_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 	"quipu/domain"
 	"quipu/domain/name"
 	"quipu/domain/run"
+	"quipu/eventbus"
 )
 
 var wholeRun = []string{"flow_started 0<-1", "task_started 1<0", "task_completed 2<1", "flow_completed 3<2"}
@@ -223,12 +227,11 @@ func TestD6_ManyAbandonedBindings(t *testing.T) {
 func TestKeepalive_Every25s(t *testing.T) {
 	w := newWorld(t)
 	c := w.dial("/ws/flow/run")
-	w.clock.awaitTimers(t, 1)
+	c.ping()
 	w.clock.Advance(24 * time.Second)
 	c.ping()
 	w.clock.Advance(time.Second)
-	k := c.next()
-	require.Equal(t, "keepalive", k.kind())
+	k := c.pingAnd("keepalive")
 	require.Equal(t, "waiting", k["status"])
 	require.Equal(t, -1.0, k["head"])
 	require.Equal(t, "", k["execution_id"])
@@ -236,28 +239,48 @@ func TestKeepalive_Every25s(t *testing.T) {
 	w.bind("flow", "run", "r1")
 	w.started("r1")
 	require.Equal(t, wholeRun[:1], c.briefs(1))
-	c.ping()
 	w.clock.Advance(25 * time.Second)
-	k = c.next()
+	k = c.pingAnd("keepalive")
 	require.Equal(t, "running", k["status"])
 	require.Equal(t, 0.0, k["head"])
 	require.Equal(t, "r1", k["execution_id"])
 }
 
+// The timer alone wakes an idle socket, without any message.
+func TestKeepalive_ByTimerAlone(t *testing.T) {
+	w := newWorld(t)
+	c := w.dial("/ws/flow/run")
+	w.clock.awaitTimers(t, 1)
+	got := make(chan frame, 1)
+	go func() { got <- c.next() }()
+	for {
+		select {
+		case k := <-got:
+			require.Equal(t, "keepalive", k.kind())
+			return
+		case <-time.After(time.Millisecond):
+			w.clock.Advance(time.Second)
+		}
+	}
+}
+
 // If the hub is silently dead, the keepalive's look at the log still finds events.
 func TestKeepalive_PollsAsAFloor(t *testing.T) {
 	w := newWorld(t, func(d *depsT, _ *optionsT) {
-		inner := d.Readers
-		d.Readers = func(s domain.StreamID, from domain.Revision, _ func()) readerT { return inner(s, from, func() {}) }
+		// A hub that is never run hears nothing.
+		deaf := eventbus.New(d.Log.(eventbus.Log), func(context.Context, domain.Position, string) (eventbus.Source, error) { return nil, nil }, d.Clock, eventbus.Options{})
+		d.Readers = func(s domain.StreamID, from domain.Revision, notify func()) readerT {
+			return deaf.Reader(s, from, notify)
+		}
 	})
 	w.bind("flow", "run", "r1")
 	w.started("r1")
 	c := w.dial("/ws/flow/run")
 	require.Equal(t, wholeRun[:1], c.briefs(1))
-	w.clock.awaitTimers(t, 1)
+	c.ping()
 	w.taskStarted("r1", "a")
 	w.clock.Advance(25 * time.Second)
-	require.Equal(t, "keepalive", c.next().kind())
+	c.pingAnd("keepalive")
 	require.Equal(t, wholeRun[1:2], c.briefs(1))
 }
 
@@ -277,9 +300,10 @@ func TestLive_LogFailureIsRetried(t *testing.T) {
 	require.ErrorIs(t, <-failed, domain.ErrUnavailable)
 	c.ping()
 	flaky.down.Store(false)
-	w.clock.awaitTimers(t, 1)
 	w.clock.Advance(time.Second)
-	require.Equal(t, wholeRun, c.briefs(4))
+	c.send(`{"type":"ping"}`) // looks at the clock
+	got := slices.DeleteFunc(c.briefs(5), func(s string) bool { return strings.HasPrefix(s, "pong") })
+	require.Equal(t, wholeRun, got)
 }
 
 // Damage in the name stream is a failure, not a crash; names of one stream do not mix.

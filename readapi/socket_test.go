@@ -86,13 +86,27 @@ func TestSocket_SilentClientIsClosed(t *testing.T) {
 	c := w.dial("/ws/flow/run")
 	require.Equal(t, wholeRun[:1], c.briefs(1))
 	c.conn.SetPingHandler(func(string) error { return nil }) // plays dead
-	for range 3 {
-		w.clock.awaitTimers(t, 1)
-		w.clock.Advance(25 * time.Second)
+	type end struct {
+		code   int
+		reason string
+		at     time.Time
 	}
-	code, reason := c.closed()
-	require.Equal(t, 1013, code)
-	require.Contains(t, reason, "execution_id=r1&after=0")
+	ended := make(chan end, 1)
+	go func() {
+		code, reason := c.closed()
+		ended <- end{code, reason, w.clock.Now()}
+	}()
+	for {
+		select {
+		case e := <-ended:
+			require.Equal(t, 1013, e.code)
+			require.Contains(t, e.reason, "execution_id=r1&after=0")
+			require.GreaterOrEqual(t, e.at.Sub(epoch), 75*time.Second)
+			return
+		case <-time.After(time.Millisecond):
+			w.clock.Advance(5 * time.Second)
+		}
+	}
 }
 
 func TestSocket_PongsKeepItOpen(t *testing.T) {
@@ -112,17 +126,19 @@ func TestSocket_PongsKeepItOpen(t *testing.T) {
 			frames <- string(b)
 		}
 	}()
-	for range 6 {
-		w.clock.awaitTimers(t, 1)
-		w.clock.Advance(30 * time.Second)
-		<-pings
-		// The pong is on its way before this ping of ours, so it has been heard once that is answered.
+	awaitPong := func() {
 		c.send(`{"type":"ping"}`)
 		for f := range frames {
 			if strings.Contains(f, "pong") {
-				break
+				return
 			}
 		}
+		require.FailNow(t, "closed")
+	}
+	for range 6 {
+		w.clock.Advance(30 * time.Second)
+		awaitPong() // the socket has looked at the clock
+		<-pings
 	}
 	require.NoError(t, c.conn.Close())
 	for range frames {
@@ -148,6 +164,7 @@ func TestSocket_IdleAfterTheEnd(t *testing.T) {
 		}
 		w.clock.Advance(30 * time.Second)
 	}
+	_ = idle.conn.WriteMessage(fastws.TextMessage, []byte(`{}`)) // looks at the clock; may be closed already
 	code, _ := idle.closed()
 	require.Equal(t, 1000, code)
 	busy.send(`{"type":"ping"}`)

@@ -2,6 +2,7 @@ package raw
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -86,6 +87,12 @@ func Segment(dir string, appenders int, duration time.Duration, eventsPerAppend,
 	})
 	close(w.queue)
 	<-w.stopped
+	<-w.prepared
+	for _, name := range w.names {
+		if rm := os.Remove(name); err == nil {
+			err = rm
+		}
+	}
 	r.Batches = w.batches
 	return r, err
 }
@@ -97,16 +104,19 @@ type request struct {
 
 type segmentWriter struct {
 	dir     string
+	names   []string // of all files made; belongs to prepareAhead
 	queue   chan request
 	stopped chan struct{}
-	next    chan *os.File
-	file    *os.File
-	end     int64
-	batches int
+	// prepared is closed when nothing is prepared any more.
+	prepared chan struct{}
+	next     chan *os.File
+	file     *os.File
+	end      int64
+	batches  int
 }
 
 func newSegmentWriter(dir string) (*segmentWriter, error) {
-	w := &segmentWriter{dir: dir, queue: make(chan request, batchAppendsMax), stopped: make(chan struct{}), next: make(chan *os.File)}
+	w := &segmentWriter{dir: dir, queue: make(chan request, batchAppendsMax), stopped: make(chan struct{}), prepared: make(chan struct{}), next: make(chan *os.File)}
 	f, err := w.prepare()
 	if err != nil {
 		return nil, err
@@ -117,17 +127,17 @@ func newSegmentWriter(dir string) (*segmentWriter, error) {
 	return w, nil
 }
 
-// prepare makes a zeroed file that is gone once closed.
+// prepare makes the next zeroed file. The files are kept until the end, as a log keeps its own:
+// were they removed, later ones would reuse their blocks, which is faster on some machines than a
+// log can ever be.
 func (w *segmentWriter) prepare() (*os.File, error) {
-	name := filepath.Join(w.dir, "raw.tmp")
-	f, err := prepare(name, segmentBytes, Zeroed)
-	if err == nil {
-		err = os.Remove(name)
-	}
-	return f, err
+	name := filepath.Join(w.dir, fmt.Sprintf("raw-%d.tmp", len(w.names)))
+	w.names = append(w.names, name)
+	return prepare(name, segmentBytes, Zeroed)
 }
 
 func (w *segmentWriter) prepareAhead() {
+	defer close(w.prepared)
 	for {
 		f, err := w.prepare()
 		if err != nil {
@@ -175,7 +185,7 @@ func (w *segmentWriter) run() {
 		}
 		w.batches++
 	}
-	_ = w.file.Close() // already removed
+	_ = w.file.Close() // all of it is synced
 }
 
 func (w *segmentWriter) write(b []byte) error {
@@ -184,7 +194,7 @@ func (w *segmentWriter) write(b []byte) error {
 		if next == nil {
 			return os.ErrInvalid
 		}
-		_ = w.file.Close() // already removed
+		_ = w.file.Close() // all of it is synced
 		w.file, w.end = next, 0
 	}
 	if _, err := w.file.WriteAt(b, w.end); err != nil {

@@ -2,6 +2,7 @@ package intakehttp
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"time"
@@ -20,9 +21,10 @@ import (
 type Runs interface {
 	StartRun(ctx context.Context, q commands.StartRequest) (commands.Outcome, error)
 	Await(ctx context.Context, runID string, d time.Duration) (*run.State, error)
+	Cancel(ctx context.Context, runID, reason string, actor wire.Actor) (commands.Outcome, error)
 }
 
-// Routes serves run-dag and task-status.
+// Routes serves run-dag, task-status and cancel.
 type Routes struct {
 	Runs     Runs
 	Registry *node.Registry
@@ -38,6 +40,7 @@ type Routes struct {
 func (r *Routes) Register(app fiber.Router) {
 	app.Post("/run-dag", r.runDAG)
 	app.Get("/task-status/:id", r.taskStatus)
+	app.Post("/api/executions/:id/cancel", r.cancel)
 }
 
 // HeaderPosition carries the position a command was written at (contract D22).
@@ -88,14 +91,55 @@ func traceparent(s string) string {
 // waitMax bounds how long task-status may be asked to wait for a run's end.
 const waitMax = 60 * time.Second
 
-func (r *Routes) taskStatus(c *fiber.Ctx) error {
+// runID reads the id in the path; exec_<id> is accepted everywhere (contract D20).
+func runID(c *fiber.Ctx) (string, error) {
 	id, err := url.PathUnescape(c.Params("id"))
 	if err != nil {
-		return domain.E(domain.KindInvalid, "", "", "is not percent-encoded correctly").WithField("id").WithCode("INVALID_ID")
+		return "", domain.E(domain.KindInvalid, "", "", "is not percent-encoded correctly").WithField("id").WithCode("INVALID_ID")
 	}
 	id = strings.Clone(strings.TrimPrefix(id, "exec_"))
 	if err := commands.RunStream(id).Check(); err != nil || id == "" {
-		return domain.E(domain.KindNotFound, "", "", "no such run").WithField("id").WithCode("RUN_UNKNOWN")
+		return "", unknownRun()
+	}
+	return id, nil
+}
+
+func unknownRun() error {
+	return domain.E(domain.KindNotFound, "", "", "names no run").WithField("id").WithCode("RUN_UNKNOWN")
+}
+
+// known replaces the log's word for a missing stream by one that speaks of the run.
+func known(err error) error {
+	if errors.Is(err, domain.ErrNotFound) {
+		return unknownRun()
+	}
+	return err
+}
+
+// cancel ends a run on request; the answer follows the durable event (contract D16, D17).
+func (r *Routes) cancel(c *fiber.Ctx) error {
+	id, err := runID(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.UserContext(), r.Timeout)
+	defer cancel()
+	out, err := r.Runs.Cancel(ctx, id, "requested", wire.Actor{Kind: wire.ActorAnonymous, Via: "api"})
+	if err != nil {
+		return known(err)
+	}
+	position := out.Position.Cursor(r.LogID)
+	c.Set(HeaderPosition, position)
+	c.Status(fiber.StatusAccepted)
+	b := rawjson.AppendString([]byte(`{"data":{"id":`), id)
+	b = rawjson.AppendString(append(b, `,"status":"cancelled","position":`...), position)
+	return sendJSON(c, append(b, `},"status":"success"}`...))
+}
+
+func (r *Routes) taskStatus(c *fiber.Ctx) error {
+	id, err := runID(c)
+	if err != nil {
+		return err
 	}
 	wait, err := waitOf(c.Query("wait"))
 	if err != nil {
@@ -105,7 +149,7 @@ func (r *Routes) taskStatus(c *fiber.Ctx) error {
 	defer cancel()
 	s, err := r.Runs.Await(ctx, id, wait)
 	if err != nil {
-		return err
+		return known(err)
 	}
 	b, err := r.status(ctx, s)
 	if err != nil {

@@ -234,7 +234,7 @@ func (m *model) end(how string, startedAt time.Time, results domain.Value) error
 }
 
 // settled checks what holds after every decision.
-func (m *model) settled(d run.Decision) error {
+func (m *model) settled(c run.Command, d run.Decision) error {
 	if m.ended != "" {
 		return must(!d.More && d.Next.Phase.Ended(), "the run has ended and yet goes on")
 	}
@@ -252,6 +252,10 @@ func (m *model) settled(d run.Decision) error {
 	}
 	if active != d.Next.Active() {
 		return fmt.Errorf("Active says %d, not %d", d.Next.Active(), active)
+	}
+	_, recovering := c.(run.Recover)
+	if recovering {
+		return nil // it restarts what ran; a Continue follows for what is ready
 	}
 	if d.More {
 		return must(d.Next.HasReady(), "More without anything to do")

@@ -79,7 +79,7 @@ func (d *decider) decide(c Command) error {
 	}
 	if d.state.Phase.Ended() {
 		if _, cancel := c.(Cancel); cancel {
-			return domain.E(domain.KindRefused, "cancel run", d.state.RunID, "the run has already "+d.state.Phase.String()).WithCode("RUN_ENDED")
+			return domain.E(domain.KindRefused, "cancel run", d.state.RunID, "the run has already ended as "+d.state.Phase.String()).WithCode("RUN_ENDED")
 		}
 		return nil
 	}

@@ -22,9 +22,10 @@ type files struct {
 	stopping atomic.Bool // tells prepare to give up
 }
 
-// orderAtPart says when the next segment is prepared: once this part of the active one is used.
-// So a log that is hardly used does not take up a segment it may never need.
-const orderAtPart = 4
+// firstOrderBytes says when segment 2 is prepared: once so much of the first is used, so that a log
+// that is hardly used does not take up a segment it may never need. Later segments are begun with
+// the one before.
+const firstOrderBytes = 256 << 10
 
 type preparation struct {
 	file vfs.File
@@ -90,7 +91,7 @@ func (f *files) write(l *Log, h *frameHeader, buf []byte) (*segment, int64, erro
 		return nil, 0, err
 	}
 	f.end = offset + int64(len(buf))
-	if !f.ordered && h.kind == frameBatch && f.end > f.size/orderAtPart {
+	if !f.ordered && h.kind == frameBatch && (seg.number > 1 || f.end > min(firstOrderBytes, f.size/2)) {
 		f.order()
 	}
 	f.clean = h.kind == frameClosed

@@ -39,15 +39,16 @@ func prepareSegment(fsys vfs.FS, name string, size int64, stop *atomic.Bool) (vf
 	}
 	zeros := make([]byte, min(size, zeroBytes))
 	for offset := int64(0); offset < size && err == nil; {
-		n := min(int64(len(zeros)), size-offset)
-		_, err = f.WriteAt(zeros[:n], offset)
-		offset += n
 		if stop.Load() {
 			err = errStopped
+			break
 		}
-	}
-	if err == nil {
-		err = f.Datasync()
+		n := min(int64(len(zeros)), size-offset)
+		if _, err = f.WriteAt(zeros[:n], offset); err == nil {
+			// Piece by piece, so that a commit never finds the whole segment in the disk's queue.
+			err = f.Datasync()
+		}
+		offset += n
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close(), fsys.Remove(name))

@@ -231,9 +231,7 @@ func (w *writer) run(l *Log) {
 	var spare []byte
 	for range w.wake {
 		for {
-			// Whoever the last batch answered is runnable now; let them put their next append
-			// into this batch instead of the one after.
-			runtime.Gosched()
+			w.gather()
 			b, closing := w.take(spare)
 			if b == nil {
 				if closing {
@@ -244,6 +242,26 @@ func (w *writer) run(l *Log) {
 			w.flush(l, b)
 			spare = b.buf
 		}
+	}
+}
+
+// gatherYieldsMax bounds how often gather steps aside.
+const gatherYieldsMax = 64
+
+// gather lets appenders who can run now join the open batch. Whoever the last batch answered has
+// just become runnable; without this their next appends would miss this flush and the one of the
+// others would be half empty, for ever in turns. It steps aside for as long as that brings in
+// more, which costs a lone appender well below a microsecond.
+func (w *writer) gather() {
+	for before, i := -1, 0; i < gatherYieldsMax; i++ {
+		runtime.Gosched()
+		w.mu.Lock()
+		now := len(w.open.items)
+		w.mu.Unlock()
+		if now == before {
+			return
+		}
+		before = now
 	}
 }
 
