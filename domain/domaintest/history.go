@@ -158,8 +158,10 @@ func (h *History) fact(t TB, d run.Decision, p domain.Pending, i int, e run.Even
 		if err != nil {
 			t.Fatalf("%s cannot be read back: %v", p.Type, err)
 		}
-		if diff := cmp.Diff(e, back, cmpopts.EquateEmpty()); diff != "" {
-			t.Fatalf("%s is read back differently (-decided +read):\n%s", p.Type, diff)
+		if !reflect.DeepEqual(e, back) { // much faster, but sees a difference between nil and empty
+			if diff := cmp.Diff(e, back, cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("%s is read back differently (-decided +read):\n%s", p.Type, diff)
+			}
 		}
 		f.Event = back
 	}
@@ -221,8 +223,7 @@ func DiffStates(a, b *run.State) string {
 			return ok && (f.Name() == "owner" || f.Name() == "fresh")
 		}, cmp.Ignore()),
 		cmp.Comparer(func(a, b *workflow.Graph) bool {
-			return a == b || a != nil && b != nil && cmp.Equal(a.Nodes, b.Nodes, cmpopts.EquateEmpty(), empties) &&
-				cmp.Equal(a.Edges, b.Edges, cmpopts.EquateEmpty()) && cmp.Equal(a.Succ, b.Succ, cmpopts.EquateEmpty())
+			return a == b || a != nil && b != nil && slices.Equal(a.Edges, b.Edges) && slices.EqualFunc(a.Nodes, b.Nodes, sameNode)
 		}),
 		cmp.Comparer(func(a, b domain.Value) bool { return sameValue(a, b) }),
 	)
@@ -248,4 +249,10 @@ func sameValue(a, b domain.Value) bool {
 	return bytes.Equal(a.JSON, b.JSON) && (a.JSON == nil) == (b.JSON == nil) && slices.Equal(a.Holes, b.Holes)
 }
 
-var empties = cmp.Comparer(func(a, b domain.Value) bool { return sameValue(a, b) })
+func sameNode(a, b workflow.Node) bool {
+	if !sameValue(a.Params, b.Params) {
+		return false
+	}
+	a.Params, b.Params = domain.Value{}, domain.Value{}
+	return reflect.DeepEqual(a, b)
+}

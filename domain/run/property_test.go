@@ -114,7 +114,7 @@ func cuts(t *rapid.T, h *domaintest.History) {
 func TestState_IsAValue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := domaintest.NewHistory()
-		start := domaintest.StartOf(t, domaintest.Definition(t, 24, false))
+		start := domaintest.StartOf(t, domaintest.Definition(t, 16, false))
 		start.Hold = false
 		_, err := h.Do(t, start)
 		require.NoError(t, err)
