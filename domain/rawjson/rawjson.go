@@ -6,6 +6,7 @@
 package rawjson
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -124,6 +125,8 @@ type scanner struct {
 	depthMax int
 	visit    Visit
 	path     Path
+	keys     []string // of the objects being scanned, innermost last
+	text     string   // b as a string, once a key needed it
 	reason   string
 	stopped  bool
 }
@@ -254,7 +257,8 @@ func (s *scanner) object() bool {
 		s.i++
 		return true
 	}
-	var seen keySet
+	seen := keySet{base: len(s.keys)}
+	defer func() { s.keys = s.keys[:seen.base] }()
 	for {
 		s.space()
 		if s.i >= len(s.b) || s.b[s.i] != '"' {
@@ -265,8 +269,8 @@ func (s *scanner) object() bool {
 			s.i = end
 			return s.fail(reason)
 		}
-		key := Unquote(s.b[s.i:end])
-		if !seen.add(key) {
+		key := s.key(s.i, end)
+		if !s.addKey(&seen, key) {
 			return s.fail("duplicate key " + strconv.Quote(clip(key)))
 		}
 		s.i = end
@@ -330,14 +334,29 @@ func (s *scanner) array() bool {
 	}
 }
 
-// keySet finds duplicates: a slice while small, a map beyond, so that hostile objects with very
-// many keys stay linear.
+// key decodes the key literal at b[start:end]. Keys without escapes share one copy of the document,
+// made for the first of them: a string of its own for each would be most of a scan's cost.
+func (s *scanner) key(start, end int) string {
+	if bytes.IndexByte(s.b[start:end], '\\') >= 0 {
+		return Unquote(s.b[start:end])
+	}
+	if s.text == "" {
+		s.text = string(s.b)
+	}
+	return s.text[start+1 : end-1]
+}
+
+// keySet finds duplicates among the keys of one object: a part of the scanner's stack while small,
+// a map beyond, so that hostile objects with very many keys stay linear.
 type keySet struct {
-	few  []string
+	base int
 	many map[string]struct{}
 }
 
-func (k *keySet) add(key string) bool {
+// keysFewMax is how many keys of one object are compared one by one.
+const keysFewMax = 16
+
+func (s *scanner) addKey(k *keySet, key string) bool {
 	if k.many != nil {
 		if _, dup := k.many[key]; dup {
 			return false
@@ -345,17 +364,19 @@ func (k *keySet) add(key string) bool {
 		k.many[key] = struct{}{}
 		return true
 	}
-	for _, f := range k.few {
+	few := s.keys[k.base:]
+	for _, f := range few {
 		if f == key {
 			return false
 		}
 	}
-	k.few = append(k.few, key)
-	if len(k.few) > 16 {
-		k.many = make(map[string]struct{}, 64)
-		for _, f := range k.few {
+	s.keys = append(s.keys, key)
+	if len(few) == keysFewMax {
+		k.many = make(map[string]struct{}, 4*keysFewMax)
+		for _, f := range s.keys[k.base:] {
 			k.many[f] = struct{}{}
 		}
+		s.keys = s.keys[:k.base]
 	}
 	return true
 }
