@@ -58,8 +58,7 @@ func (r *runner) submit(effects Effects, a attempt, timeout time.Duration, tell 
 	started := r.clock.Now()
 	var reply node.Reply
 	id := a.runID + "/" + n.Name + "/" + strconv.Itoa(a.number)
-	metadata := map[string]string{"run_id": a.runID, "task": n.Name, "function": n.Type, "attempt": strconv.Itoa(a.number)}
-	effects.Submit(a.ctx, id, metadata, timeout, func(ctx context.Context) error {
+	effects.Submit(a.ctx, id, timeout, func(ctx context.Context) error {
 		var err error
 		reply, err = r.do(ctx, &a, n)
 		return err
@@ -78,7 +77,7 @@ func (r *runner) submit(effects Effects, a attempt, timeout time.Duration, tell 
 			CorrelationID: a.runID,
 			CausationID:   a.cause.String(),
 		}})
-	})
+	}, "run_id", a.runID, "task", n.Name, "function", n.Type)
 }
 
 func (r *runner) do(ctx context.Context, a *attempt, n *workflow.Node) (node.Reply, error) {

@@ -32,8 +32,9 @@ type Blobs interface {
 type Effects interface {
 	// Submit queues one attempt and returns at once. do runs under a context derived from ctx that
 	// ends after timeout (0 = no limit of its own); done is called exactly once, with do's error, a
-	// recovered panic as an error, or the reason why do never ran.
-	Submit(ctx context.Context, id string, metadata map[string]string, timeout time.Duration, do func(context.Context) error, done func(error))
+	// recovered panic as an error, or the reason why do never ran. metadata are keys and values in
+	// turn.
+	Submit(ctx context.Context, id string, timeout time.Duration, do func(context.Context) error, done func(error), metadata ...string)
 }
 
 // Hooks receive what operators watch. Every field may be nil. They are called from hot paths and

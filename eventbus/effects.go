@@ -47,12 +47,13 @@ func NewEffects(max int, logger *slog.Logger) *Effects {
 
 // Submit queues one attempt and returns at once. do runs under a context derived from ctx that ends
 // after timeout (0 = none of its own); done is called exactly once: with do's error, with a
-// *PanicError if do panicked, or with ctx's error if ctx ended before do began.
-func (e *Effects) Submit(ctx context.Context, id string, metadata map[string]string, timeout time.Duration, do func(context.Context) error, done func(error)) {
+// *PanicError if do panicked, or with ctx's error if ctx ended before do began. metadata are keys and
+// values in turn.
+func (e *Effects) Submit(ctx context.Context, id string, timeout time.Duration, do func(context.Context) error, done func(error), metadata ...string) {
 	m := message.NewMessage(id, nil)
 	m.SetContext(ctx)
-	for k, v := range metadata {
-		m.Metadata.Set(k, v)
+	for i := 0; i+1 < len(metadata); i += 2 {
+		m.Metadata.Set(metadata[i], metadata[i+1])
 	}
 	job := &effect{message: m, timeout: timeout, do: do, done: done}
 	e.mu.Lock()
