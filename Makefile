@@ -35,7 +35,11 @@ race: ## run every test with the race detector
 	go run ./internal/testsum -race -timeout 10m $(SUITES)
 
 .PHONY: bench
-bench: ## run the benchmarks; BENCH=regexp COUNT=n
+bench: ## measure the binary and its parts beside the machine's raw limits; ARGS="-seconds 60 -only flows"
+	go run ./bench $(ARGS)
+
+.PHONY: microbench
+microbench: ## run the Go benchmarks; BENCH=regexp COUNT=n
 	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) ./...
 
 .PHONY: fuzz
