@@ -13,13 +13,19 @@ import (
 	"pgregory.net/rapid"
 
 	"quipu/domain"
+	"quipu/infra/embedded/vfs"
 )
 
 var update = flag.Bool("update", false, "write the golden files of the current format version anew")
 
-// golden is a log small enough to read: one batch of two appends, an orderly close, one batch.
 func goldenFiles() (metaFile, segmentFile []byte) {
-	m := meta{id: [16]byte{0x11, 15: 0x1f}, salt: salt{0x51, 15: 0x5f}, created: 1_700_000_000_000}
+	return smallLog(salt{0x51, 15: 0x5f}, true)
+}
+
+// smallLog is a log small enough to read: one batch of two appends, an orderly close and, if more,
+// one batch.
+func smallLog(s salt, more bool) (metaFile, segmentFile []byte) {
+	m := meta{id: [16]byte{0x11, 15: 0x1f}, salt: s, created: 1_700_000_000_000}
 	seed := m.salt.seed()
 	b := encodeSegmentHeader(seed, 1, 1)
 	add := func(kind byte, first domain.Position, appends ...[]domain.Pending) {
@@ -42,7 +48,9 @@ func goldenFiles() (metaFile, segmentFile []byte) {
 	}
 	add(frameBatch, 1, []domain.Pending{event(1, `{"m":1}`, `{"d":1}`), event(2, "", "")}, []domain.Pending{event(3, "{}", "\xff\x00")})
 	add(frameClosed, 4)
-	add(frameBatch, 4, []domain.Pending{event(4, "{}", "{}")})
+	if more {
+		add(frameBatch, 4, []domain.Pending{event(4, "{}", "{}")})
+	}
 	return m.encode(), b
 }
 
@@ -96,6 +104,30 @@ func TestOpen_GoldenV1(t *testing.T) {
 		{Stream: "run-é", Revision: 2, Position: 4, ID: id(4), Type: "test.v1", Metadata: []byte("{}"), Data: []byte("{}")},
 	}, all)
 	require.NoError(t, l.Close())
+}
+
+// One orderly close in 256 ends in a zero byte; it must still tell damage from a torn tail.
+func TestOpen_OrderlyCloseThatEndsInZeros(t *testing.T) {
+	var metaFile, segmentFile []byte
+	for i := 0; ; i++ {
+		metaFile, segmentFile = smallLog(salt{byte(i), byte(i >> 8), byte(i >> 16)}, false)
+		if n := len(segmentFile); segmentFile[n-1] == 0 && segmentFile[n-2] == 0 {
+			break
+		}
+	}
+	sim := vfs.NewSim()
+	for name, b := range map[string][]byte{metaName: metaFile, segmentName(1): append(segmentFile, make([]byte, 1000)...)} {
+		f, err := sim.Create("data/" + name)
+		require.NoError(t, err)
+		_, err = f.WriteAt(b, 0)
+		require.NoError(t, err)
+	}
+	sim.Bytes("data/" + segmentName(1))[segmentHeaderBytes+frameHeaderBytes+50] ^= 1
+	_, err := Open("data", Options{FS: sim, SegmentBytes: SegmentBytesMin})
+	require.ErrorIs(t, err, domain.ErrCorrupt)
+	sum, err := VerifyDir(t.Context(), "data", sim, func(p Problem) { require.True(t, p.Damage) })
+	require.NoError(t, err)
+	require.NotZero(t, sum.Problems)
 }
 
 func TestRecord_RoundTrip(t *testing.T) {

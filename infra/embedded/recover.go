@@ -286,9 +286,14 @@ func checkBatch(h *frameHeader, payload []byte, next domain.Position) string {
 	return ""
 }
 
-// laterFrame looks for a frame with a right header in (from, to) and returns its offset, 0 if there
-// is none.
-func laterFrame(seg *segment, seed uint32, from, to int64) (int64, error) {
+// laterFrame looks for a frame with a right header behind `from`, where the last byte that is not
+// zero stands before `last`, and returns its offset, 0 if there is none.
+func laterFrame(seg *segment, seed uint32, from, last int64) (int64, error) {
+	size, err := seg.file.Size()
+	if err != nil {
+		return 0, err
+	}
+	to := min(size, last+frameHeaderBytes) // a checksum may end in zeros
 	w := window{file: seg.file, size: scanWindowBytes, end: to, reuse: true}
 	for offset := from + 1; offset+frameHeaderBytes <= to; {
 		b, err := w.peek(offset, int(min(to-offset, scanWindowBytes)))

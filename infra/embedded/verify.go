@@ -197,7 +197,7 @@ func (v *verifier) segment(ctx context.Context, seg *segment, end int64, last bo
 		if tail == offset {
 			return nil // zeros up to the end
 		}
-		later, err := laterFrame(seg, v.seed, offset, max(tail, min(size, tail+frameHeaderBytes)))
+		later, err := laterFrame(seg, v.seed, offset, tail)
 		if err != nil {
 			return fileError("verify", seg.name, err)
 		}
