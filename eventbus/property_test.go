@@ -63,6 +63,19 @@ func TestReader_YieldsExactlyTheLog(t *testing.T) {
 				appendTo(t, log, s, n)
 				heads[s] += n
 			},
+			"crowd": func(t *rapid.T) { // enough followers that recent events are remembered
+				for range 4 {
+					readers = append(readers, &following{reader: hub.Reader("run-a", domain.Revision(heads["run-a"]), func() {}), stream: "run-a", from: heads["run-a"]})
+				}
+			},
+			"leave": func(t *rapid.T) {
+				if len(readers) > 0 {
+					i := rapid.IntRange(0, len(readers)-1).Draw(t, "reader")
+					readers[i].reader.Close()
+					require.Equal(t, expected(readers[i].stream, readers[i].from, readers[i].from+len(readers[i].got)), readers[i].got)
+					readers = append(readers[:i:i], readers[i+1:]...)
+				}
+			},
 			"open": func(t *rapid.T) {
 				s := rapid.SampledFrom(streams).Draw(t, "stream")
 				from := rapid.IntRange(0, heads[s]+2).Draw(t, "from")

@@ -91,6 +91,10 @@ func (r *Reader) Close() { r.sub.Close() }
 // history reads the log from the cursor. An empty result means that the end was reached, and what
 // was recorded since the read began is, or will be, in the queue.
 func (r *Reader) history(ctx context.Context) ([]Shared, error) {
+	if shared := r.sub.hub.shards.lookup(r.stream, r.next, r.sub.hub.options.HistoryEvents); len(shared) > 0 {
+		r.next += domain.Revision(len(shared))
+		return shared, nil
+	}
 	page, err := r.sub.hub.log.ReadStream(ctx, r.stream, r.next, r.sub.hub.options.HistoryEvents)
 	if err != nil && domain.KindOf(err) != domain.KindNotFound {
 		return nil, err

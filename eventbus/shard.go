@@ -20,6 +20,7 @@ type shards struct {
 type shard struct {
 	mu        sync.RWMutex
 	followers map[domain.StreamID][]*Subscriber
+	recent    map[domain.StreamID]*recent // of streams with recentFollowersMin followers; written by publish
 }
 
 func newShards() *shards { return &shards{seed: maphash.MakeSeed()} }
@@ -53,6 +54,9 @@ func (s *shards) remove(stream domain.StreamID, f *Subscriber) {
 		list = list[:len(list)-1]
 		break
 	}
+	if len(list) < recentFollowersMin {
+		delete(p.recent, stream)
+	}
 	if len(list) == 0 {
 		delete(p.followers, stream)
 		return
@@ -60,19 +64,55 @@ func (s *shards) remove(stream domain.StreamID, f *Subscriber) {
 	p.followers[stream] = list
 }
 
-// publish hands consecutive events of one stream to its followers.
-func (s *shards) publish(stream domain.StreamID, events []domain.Recorded) {
+// lookup returns what is remembered of stream from revision next on, nil if that is not held.
+func (s *shards) lookup(stream domain.StreamID, next domain.Revision, max int) []Shared {
 	p := s.of(stream)
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	list := p.followers[stream]
-	if len(list) == 0 {
+	if r := p.recent[stream]; r != nil {
+		return r.from(next, max)
+	}
+	return nil
+}
+
+// remember notes shared as recent events of stream if many follow it.
+func (p *shard) remember(stream domain.StreamID, shared []Shared) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.followers[stream]) < recentFollowersMin {
 		return
+	}
+	if p.recent == nil {
+		p.recent = map[domain.StreamID]*recent{}
+	}
+	r := p.recent[stream]
+	if r == nil {
+		r = &recent{}
+		p.recent[stream] = r
+	}
+	r.add(shared)
+}
+
+// publish, called by one goroutine at a time, hands consecutive events of one stream to its followers.
+func (s *shards) publish(stream domain.StreamID, events []domain.Recorded) {
+	p := s.of(stream)
+	p.mu.RLock()
+	count := len(p.followers[stream])
+	p.mu.RUnlock()
+	if count == 0 {
+		return // who joins now reads the log
 	}
 	shared := make([]Shared, len(events))
 	for i := range events {
 		shared[i] = &event{recorded: events[i], live: true}
 	}
+	// Before the followers are told, so that one of them that lags finds these too.
+	if count >= recentFollowersMin {
+		p.remember(stream, shared)
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	list := p.followers[stream]
 	for _, f := range list {
 		f.offer(shared)
 	}
