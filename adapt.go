@@ -35,29 +35,45 @@ func (s source) Next(ctx context.Context) ([]domain.Recorded, domain.Position, b
 	return b.Events, b.Position, b.CaughtUp, err
 }
 
-// payloads shows values on live sockets.
-func (s *server) payloads() lao.Payloads { return payloads{s} }
-
-type payloads struct{ server *server }
-
-// renderTimeout bounds the loading of one payload's blobs.
-const renderTimeout = 10 * time.Second
-
-func (p payloads) Render(v domain.Value, inlineMax int) ([]byte, error) {
-	if len(v.Holes) == 0 && len(v.JSON) <= inlineMax {
-		return v.JSON, nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), renderTimeout)
-	defer cancel()
-	return sealing.Mask(ctx, p.server.blobs, v, int64(inlineMax))
+// payloads shows values to clients: secrets masked, unless the operator turned that off, and large
+// blobs as links.
+type payloads struct {
+	blobs    commands.Blobs
+	revealer *commands.Revealer // nil: masked
 }
 
-// render shows a value in task-status.
-func (s *server) render(ctx context.Context, v domain.Value) ([]byte, error) {
+func (s *server) payloads() payloads {
+	p := payloads{blobs: s.blobs}
+	if !s.config.Sockets.MaskFrames {
+		p.revealer = &commands.Revealer{Log: s.log, Secrets: commands.Secrets{Vault: s.vault, Blobs: s.blobs}}
+	}
+	return p
+}
+
+// Render implements lao.Payloads.
+func (p payloads) Render(ctx context.Context, executionID string, v domain.Value, inlineMax int) ([]byte, error) {
 	if len(v.Holes) == 0 {
 		return v.JSON, nil
 	}
-	return sealing.Mask(ctx, s.blobs, v, int64(s.config.HTTP.BodyBytesMax))
+	if p.revealer != nil && !linked(v, inlineMax) {
+		return p.revealer.Reveal(ctx, executionID, v)
+	}
+	return sealing.Mask(ctx, p.blobs, v, int64(inlineMax))
+}
+
+// linked reports whether part of v is so large that a link stands for it.
+func linked(v domain.Value, inlineMax int) bool {
+	for _, h := range v.Holes {
+		if h.Blob != "" && h.Bytes > int64(inlineMax) {
+			return true
+		}
+	}
+	return false
+}
+
+// render shows a value in task-status, where a result is wanted whole.
+func (s *server) render(ctx context.Context, runID string, v domain.Value) ([]byte, error) {
+	return s.payloads().Render(ctx, runID, v, s.config.HTTP.BodyBytesMax)
 }
 
 // taskStatusLink stands in a frame for results that are too large for it.

@@ -62,16 +62,9 @@ func (l *loaded) fact(ctx context.Context, blobs Blobs, r *domain.Recorded, afte
 	}
 	l.head = wire.Head{Revision: r.Revision, Hash: r.Hash(), At: m.At}
 	f := run.Fact{Revision: r.Revision, At: m.At, Event: e}
-	switch e := e.(type) {
-	case run.Started:
-		l.secrets = append(l.secrets, e.Secrets...)
-		f.Graph, f.Input, err = hydrate(ctx, blobs, e)
-	case run.TaskCompleted:
-		l.secrets = append(l.secrets, e.Secrets...)
-	case run.TaskRetryScheduled:
-		l.secrets = append(l.secrets, e.Secrets...)
-	case run.TaskFailed:
-		l.secrets = append(l.secrets, e.Secrets...)
+	l.secrets = append(l.secrets, secretsIn(e)...)
+	if started, ok := e.(run.Started); ok {
+		f.Graph, f.Input, err = hydrate(ctx, blobs, started)
 	}
 	return f, err
 }

@@ -140,7 +140,7 @@ func (s source) Close() error { return s.close() }
 
 type plainPayloads struct{}
 
-func (plainPayloads) Render(v domain.Value, _ int) ([]byte, error) {
+func (plainPayloads) Render(_ context.Context, _ string, v domain.Value, _ int) ([]byte, error) {
 	return v.Fill(func(h domain.Hole) ([]byte, error) { return []byte(`"***` + h.FP + `"`), nil })
 }
 

@@ -30,8 +30,8 @@ type Routes struct {
 	Registry *node.Registry
 	IDs      interface{ NewID() string }
 	LogID    domain.LogID
-	// Render shows a payload to clients: secrets masked, large blobs as links.
-	Render func(ctx context.Context, v domain.Value) ([]byte, error)
+	// Render shows a payload of a run to clients: secrets masked, large blobs as links.
+	Render func(ctx context.Context, runID string, v domain.Value) ([]byte, error)
 	// Timeout bounds the work of one request beside a wait it asked for.
 	Timeout time.Duration
 }
@@ -207,7 +207,7 @@ func (r *Routes) results(ctx context.Context, b []byte, s *run.State) ([]byte, e
 		if t.Phase != run.TaskCompletedPhase {
 			continue
 		}
-		shown, err := r.Render(ctx, t.Output)
+		shown, err := r.Render(ctx, s.RunID, t.Output)
 		if err != nil {
 			return nil, err
 		}

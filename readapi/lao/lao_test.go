@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // masks is a Payloads as small as can be: secrets as masks, blobs as links.
 type masks struct{}
 
-func (masks) Render(v domain.Value, _ int) ([]byte, error) {
+func (masks) Render(_ context.Context, _ string, v domain.Value, _ int) ([]byte, error) {
 	return v.Fill(func(h domain.Hole) ([]byte, error) {
 		if h.Blob != "" {
 			return []byte(`{"link":"/api/blobs/` + h.Blob + `"}`), nil
@@ -413,7 +413,9 @@ func TestFrame_TransientFailureIsAnError(t *testing.T) {
 
 type payloadsFunc func(domain.Value, int) ([]byte, error)
 
-func (f payloadsFunc) Render(v domain.Value, n int) ([]byte, error) { return f(v, n) }
+func (f payloadsFunc) Render(_ context.Context, _ string, v domain.Value, n int) ([]byte, error) {
+	return f(v, n)
+}
 
 func TestAppendSeconds(t *testing.T) {
 	for ms, want := range map[int64]string{0: "0.000", 7: "0.007", 1756806125043: "1756806125.043", -1500: "-1.500", 4102444800000000: "4102444800000.000"} {

@@ -166,7 +166,7 @@ func (f *frame) rendered(v domain.Value, absent string) []byte {
 	if v.Absent() || f.err != nil {
 		return []byte(absent)
 	}
-	b, err := f.renderer.payloads.Render(v, f.renderer.options.FrameInlineBytesMax)
+	b, err := f.renderer.payloads.Render(f.ctx, f.run.ID, v, f.renderer.options.FrameInlineBytesMax)
 	if lost(err) {
 		return []byte(`{"unreadable":true}`)
 	}

@@ -14,7 +14,8 @@ const Dialect = "lao"
 type Payloads interface {
 	// Render returns v as JSON with its holes filled: secrets by their mask, blobs by their
 	// content, or by a link if the whole would be larger than inlineMax bytes.
-	Render(v domain.Value, inlineMax int) ([]byte, error)
+	// executionID names the run v belongs to.
+	Render(ctx context.Context, executionID string, v domain.Value, inlineMax int) ([]byte, error)
 }
 
 // Log is where results are read from.
