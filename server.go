@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -166,11 +165,7 @@ func (s *server) serveHTTP(intake, _ context.Context) error {
 }
 
 func (s *server) drainHTTP(ctx context.Context) error {
-	left := 10 * time.Second
-	if deadline, ok := ctx.Deadline(); ok {
-		left = max(time.Until(deadline), 0)
-	}
-	return s.app.ShutdownWithTimeout(left)
+	return s.app.ShutdownWithContext(ctx)
 }
 
 // close closes the stores; whatever was not opened is left out.
