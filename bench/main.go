@@ -24,7 +24,7 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	if err := runAll(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -46,10 +46,17 @@ var sections = []struct {
 	run  func(*bench) error
 }{
 	{"disk", disk},
+	{"append", appends},
 	{"flows", flowsOverHTTP},
+	{"frames", frames},
+	{"replay", replay},
+	{"broadcast", broadcast},
+	{"start", starts},
+	{"memory", manyRuns},
+	{"kill", kill},
 }
 
-func run() error {
+func runAll() error {
 	seconds := flag.Float64("seconds", 4, "time per point; 60 for official figures")
 	only := flag.String("only", "", "regexp of the sections to run: "+names())
 	out := flag.String("json", "", "also write the figures as JSON to this file")

@@ -88,7 +88,9 @@ func profiler(dir, root string) (overlay string, err error) {
 type Server struct {
 	Addr string
 	// Ready is how long it took from the process's start until /health/ready answered 200.
-	Ready  time.Duration
+	Ready time.Duration
+	// Began is when the process was started.
+	Began  time.Time
 	cmd    *exec.Cmd
 	log    *tail
 	exited chan error
@@ -117,7 +119,7 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cmd: cmd, log: &tail{}, exited: make(chan error, 1)}
-	began := time.Now()
+	s.Began = time.Now()
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -138,7 +140,7 @@ func Start(o Options) (*Server, error) {
 		_ = s.Kill()
 		return nil, fmt.Errorf("%w\n%s", err, s.log)
 	}
-	s.Ready = time.Since(began)
+	s.Ready = time.Since(s.Began)
 	return s, nil
 }
 

@@ -84,3 +84,12 @@ func (s *Server) field(file, key string) (int64, error) {
 	}
 	return 0, fmt.Errorf("%s: no %s", name, key)
 }
+
+// settle is how long a server is left alone before its memory is read.
+const settle = 2 * time.Second
+
+// SettledRSS is RSS after a while of rest.
+func (s *Server) SettledRSS() (int64, error) {
+	time.Sleep(settle)
+	return s.RSS()
+}
