@@ -14,7 +14,6 @@ import (
 type Usage struct {
 	at           time.Time
 	server, load time.Duration // CPU time
-	WriteBytes   int64         // of the server, as it caused to be written to the disk
 }
 
 // Usage reads what the server and this process have used.
@@ -29,8 +28,7 @@ func (s *Server) Usage() (Usage, error) {
 		return u, err
 	}
 	u.load = time.Duration(own.Utime.Nano() + own.Stime.Nano())
-	u.WriteBytes, err = s.field("io", "write_bytes:")
-	return u, err
+	return u, nil
 }
 
 // Shares are the shares of all cores' time that the server and this process used since before.

@@ -1,10 +1,12 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -96,8 +98,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	_, _ = fmt.Fprintln(t, "|what\tfigure\traw limit\tratio\ttarget, first\tmet\tnote\t")
 	_, _ = fmt.Fprintln(t, "|---\t---\t---\t---\t---\t---\t---\t")
 	section := ""
-	for i := range r.Rows {
-		row := &r.Rows[i]
+	for _, row := range r.bySection() {
 		if row.Section != section {
 			section = row.Section
 			_, _ = fmt.Fprintf(t, "|**%s**\t\t\t\t\t\t\t\n", section)
@@ -105,6 +106,19 @@ func (r *Report) WriteTable(w io.Writer) error {
 		_, _ = fmt.Fprintf(t, "|%s\t\n", strings.Join(row.cells(), "\t")) // Flush reports what failed
 	}
 	return t.Flush()
+}
+
+// bySection are the rows of each section together, in the order in which sections first came.
+func (r *Report) bySection() []Row {
+	place := map[string]int{}
+	for i := range r.Rows {
+		if _, ok := place[r.Rows[i].Section]; !ok {
+			place[r.Rows[i].Section] = i
+		}
+	}
+	rows := slices.Clone(r.Rows)
+	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(place[a.Section], place[b.Section]) })
+	return rows
 }
 
 func (row *Row) cells() []string {
