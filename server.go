@@ -110,7 +110,7 @@ func (s *server) buildWriteSide() error {
 		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(),
 	}, commands.Limits{
 		ActiveRunsMax: c.Runs.ActiveMax, PendingRunsMax: c.Runs.PendingMax,
-		TaskTimeout: c.Effects.TaskTimeout, DrainTimeout: c.Process.DrainTimeout,
+		TaskTimeout: c.Effects.TaskTimeout,
 	})
 	return nil
 }
@@ -131,7 +131,7 @@ func (s *server) run(ctx context.Context) error {
 	group := lifecycle.New(lifecycle.Options{DrainTimeout: s.config.Process.DrainTimeout, Logger: s.logger},
 		lifecycle.Member{Name: "stores", Close: s.close},
 		lifecycle.Member{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
-		lifecycle.Member{Name: "executor", EndsAfterIntake: true, Run: s.runExecutor},
+		lifecycle.Member{Name: "executor", Run: s.runExecutor, Drain: s.executor.Drain},
 		lifecycle.Member{Name: "sockets", Drain: s.live.Shutdown},
 		lifecycle.Member{Name: "http", Start: s.started, Run: s.serveHTTP, Drain: s.drainHTTP},
 	)
@@ -140,9 +140,9 @@ func (s *server) run(ctx context.Context) error {
 	return err
 }
 
-func (s *server) runExecutor(intake, _ context.Context) error {
+func (s *server) runExecutor(_, work context.Context) error {
 	defer s.effects.Wait()
-	return s.executor.Run(intake)
+	return s.executor.Run(work)
 }
 
 // started waits until every unfinished run has been found: a server that takes requests before

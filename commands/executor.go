@@ -92,9 +92,9 @@ func (e *Executor) Node() string { return e.node }
 // Ready is closed once every unfinished run has been found; they may still be loading.
 func (e *Executor) Ready() <-chan struct{} { return e.ready }
 
-// Run recovers unfinished runs and works until ctx ends. Then it starts no further effect, gives
-// running ones Limits.DrainTimeout to end and be recorded, cuts off the rest and waits for appends
-// in flight. What was cut off is carried on by the next start.
+// Run recovers unfinished runs and works until ctx ends; then it cuts off running effects and waits
+// for appends in flight. What was cut off is carried on by the next start. Drain first to cut off
+// little.
 func (e *Executor) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	for _, l := range e.shards {
@@ -104,7 +104,6 @@ func (e *Executor) Run(ctx context.Context) error {
 	if err == nil {
 		close(e.ready)
 		<-ctx.Done()
-		e.drain()
 	}
 	e.stop(domain.E(domain.KindUnavailable, "executor", "", "the server is stopping"))
 	loops.Wait()
@@ -112,20 +111,21 @@ func (e *Executor) Run(ctx context.Context) error {
 	return err
 }
 
-// drain waits until no effect runs, at most Limits.DrainTimeout.
-func (e *Executor) drain() {
+// Drain starts no further effect and returns when those that run have ended and are recorded, or
+// when ctx ends. Commands are still taken. Call it before ending Run.
+func (e *Executor) Drain(ctx context.Context) error {
 	e.draining.Store(true)
-	over := make(chan struct{})
-	stop := e.deps.Clock.AfterFunc(e.limits.DrainTimeout, func() { close(over) })
-	defer stop()
 	for e.running.Load() > 0 {
 		select {
 		case <-e.effectEnded:
-		case <-over:
-			e.deps.Logger.Warn("drain budget used up", "effects_cut_off", e.running.Load())
-			return
+		case <-e.work.Done():
+			return nil
+		case <-ctx.Done():
+			e.deps.Logger.Warn("effects are cut off; the next start runs them again", "effects", e.running.Load())
+			return nil
 		}
 	}
+	return nil
 }
 
 func (e *Executor) loop(l *shardLoop) {

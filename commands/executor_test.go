@@ -25,6 +25,8 @@ type world struct {
 	log   *memory.Log
 	blobs *memory.Blobs
 	vault *memory.Vault
+	// between, if set, is called before the first event of a run is appended.
+	between func()
 }
 
 func newWorld() *world {
@@ -37,8 +39,12 @@ func (w *world) start(t *testing.T, limits commands.Limits, types ...node.Type) 
 	registry, err := node.NewRegistry(types...)
 	require.NoError(t, err)
 	effects := eventbus.NewEffects(64, nil)
+	var log commands.Log = w.log
+	if w.between != nil {
+		log = interrupted{Log: w.log, before: w.between}
+	}
 	e = commands.NewExecutor(commands.Deps{
-		Log: w.log, Blobs: w.blobs, Secrets: commands.Secrets{Vault: w.vault, Blobs: w.blobs}, Effects: effects,
+		Log: log, Blobs: w.blobs, Secrets: commands.Secrets{Vault: w.vault, Blobs: w.blobs}, Effects: effects,
 		Registry: registry, Compute: commands.Compute{Registry: registry, Blobs: w.blobs},
 		Clock: clock.System{}, IDs: clock.System{},
 	}, limits)
@@ -198,7 +204,7 @@ func TestExecutor_RestartRunsStartedTasksAgainUnderTheSameKey(t *testing.T) {
 	keys := make(chan string, 10)
 	began := make(chan struct{}, 1)
 	_, stop := func() (*commands.Executor, func()) {
-		e, stop := w.start(t, commands.Limits{DrainTimeout: time.Millisecond}, effectFunc("work", func(ctx context.Context, c node.Call) (node.Reply, error) {
+		e, stop := w.start(t, commands.Limits{}, effectFunc("work", func(ctx context.Context, c node.Call) (node.Reply, error) {
 			keys <- c.Key
 			began <- struct{}{}
 			<-ctx.Done()
@@ -323,4 +329,28 @@ func BenchmarkExecutor_FiveNoops(b *testing.B) {
 			}
 		}
 	})
+}
+
+func TestExecutor_DrainLetsRunningEffectsEndAndBeRecorded(t *testing.T) {
+	w := newWorld()
+	began, release := make(chan struct{}), make(chan struct{})
+	e, stop := w.start(t, commands.Limits{}, effectFunc("work", func(ctx context.Context, _ node.Call) (node.Reply, error) {
+		began <- struct{}{}
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return node.Reply{Output: json.RawMessage(`1`)}, ctx.Err()
+	}))
+	out, err := e.StartRun(t.Context(), request("r", chainOf(2, "work")))
+	require.NoError(t, err)
+	<-began
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, e.Drain(over)) // from here on no effect starts
+	close(release)
+	require.NoError(t, e.Drain(t.Context()))
+	stop()
+	// The second task's start is on record; it runs after the next start.
+	require.Equal(t, []string{"started", "task_started", "task_completed", "task_started"}, w.types(t, out.RunID))
 }

@@ -60,8 +60,6 @@ type Limits struct {
 	MailboxMax int
 	// TaskTimeout bounds one attempt whose definition and type say nothing (default 2m).
 	TaskTimeout time.Duration
-	// DrainTimeout is how long running effects get to end when the executor stops (default 10s).
-	DrainTimeout time.Duration
 	// AppendRetryMax caps the backoff between repeats of an append (default 5s).
 	AppendRetryMax time.Duration
 }
@@ -77,9 +75,6 @@ func (l Limits) withDefaults() Limits {
 	def(&l.MailboxMax, 128)
 	if l.TaskTimeout <= 0 {
 		l.TaskTimeout = 2 * time.Minute
-	}
-	if l.DrainTimeout <= 0 {
-		l.DrainTimeout = 10 * time.Second
 	}
 	if l.AppendRetryMax <= 0 {
 		l.AppendRetryMax = 5 * time.Second
