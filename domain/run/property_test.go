@@ -1,6 +1,8 @@
 package run_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"quipu/domain"
 	"quipu/domain/domaintest"
 	"quipu/domain/run"
+	"quipu/domain/workflow"
 )
 
 // finish drives a run to its end, completing what runs in random order. History checks order,
@@ -126,4 +129,32 @@ func TestState_IsAValue(t *testing.T) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+// Two decisions from one state, as after a conflict, must not write into each other.
+func TestState_BranchesDoNotShare(t *testing.T) {
+	var d workflow.Definition
+	for i := range 350 {
+		d.Nodes = append(d.Nodes, domaintest.Node(fmt.Sprint("t", i), "effect", ""))
+	}
+	for i := range 20 {
+		d.Nodes = append(d.Nodes, domaintest.Node(fmt.Sprint("after", i), "effect", fmt.Sprintf(`{"x":{"depends":"t%d"}}`, i)))
+	}
+	h := domaintest.Given(t, domaintest.Start(t, d, `{}`), complete(1, "t19", 1, "1")).H
+	var kept []run.Decision
+	for i := range 19 {
+		dec, err := run.Decide(h.State, complete(2, fmt.Sprint("t", i), 1, "1"), domaintest.Compute{})
+		require.NoError(t, err)
+		kept = append(kept, dec)
+	}
+	for _, dec := range kept {
+		facts := make([]run.Fact, len(dec.Events))
+		for i, e := range dec.Events {
+			facts[i] = run.Fact{Revision: h.State.Revision + 1 + domain.Revision(i), At: domaintest.At(2), Event: e}
+		}
+		// From the beginning, since a fold of h.State could repair what it shares.
+		again, err := run.Fold(run.New(), append(slices.Clone(h.Facts), facts...)...)
+		require.NoError(t, err)
+		require.Empty(t, domaintest.DiffStates(dec.Next, again))
+	}
 }

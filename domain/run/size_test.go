@@ -73,15 +73,29 @@ func TestDecide_LargestDecisionsFitAnAppend(t *testing.T) {
 	for range workflow.GatesMax {
 		gated.Edges = append(gated.Edges, workflow.Edge{Source: "root", Target: "b", Condition: "false"}, workflow.Edge{Source: "pure", Target: "b", Condition: "true"})
 	}
-	for _, d := range []workflow.Definition{wide, gated} {
-		h := domaintest.NewHistory()
+	// Nine full inputs leave too little room for a pure task with as many gates as there may be.
+	last := workflow.Definition{Nodes: []workflow.Node{domaintest.Node("root", "tool", "")}, Edges: []workflow.Edge{{Source: "root", Target: "pure"}}}
+	for i := range 9 {
+		n := domaintest.Node(fmt.Sprint("t", i), "effect", "")
+		n.Params = domain.Raw([]byte(`{"x":{"depends":"root"},"y":` + string(domain.Text(strings.Repeat("y", 63<<10)).JSON) + `}`))
+		last.Nodes = append(last.Nodes, n)
+	}
+	last.Nodes = append(last.Nodes, domaintest.Node("pure", "pure", ""), domaintest.Node("b", "effect", ""))
+	for range workflow.GatesMax {
+		last.Edges = append(last.Edges, workflow.Edge{Source: "pure", Target: "b", Condition: "true"})
+	}
+	for i, d := range []workflow.Definition{wide, gated, last} {
+		h, output := domaintest.NewHistory(), most
+		if i == 2 {
+			output = domain.Null() // else the inputs would become blobs
+		}
 		do := func(c run.Command) run.Decision {
 			d, err := h.Do(t, c)
 			require.NoError(t, err)
 			return d
 		}
 		do(domaintest.Start(t, d, "{}"))
-		decision := do(run.CompleteTask{At: domaintest.At(1), Task: "root", Attempt: 1, Output: most, Details: most, Node: "n1"})
+		decision := do(run.CompleteTask{At: domaintest.At(1), Task: "root", Attempt: 1, Output: output, Details: most, Node: "n1"})
 		for n := 0; decision.More; n++ {
 			require.Less(t, n, 50)
 			decision = do(run.Continue{At: domaintest.At(2), Node: "n1"})
@@ -172,6 +186,30 @@ func TestDecide_EqualBlobsAreHandedOutOnce(t *testing.T) {
 	s := domaintest.Given(t).When(start)
 	require.False(t, s.Decision().More)
 	require.Len(t, s.Decision().Blobs, 2, "the run's input and the tasks'")
+}
+
+// What one decision hands out to be written before its append is bounded too.
+func TestDecide_BlobsOfOneDecisionAreBounded(t *testing.T) {
+	const n = 30
+	var d workflow.Definition
+	for i := range n {
+		d.Nodes = append(d.Nodes, domaintest.Node(fmt.Sprint(i), "effect", fmt.Sprintf(`{"n":%d,"doc":{"input":"doc"}}`, i)))
+	}
+	start := domaintest.Start(t, d, `{"doc":"`+strings.Repeat("x", 1<<20)+`"}`)
+	s := domaintest.Given(t).When(start)
+	for decisions := 1; ; decisions++ {
+		size := 0
+		for _, b := range s.Decision().Blobs {
+			size += len(b)
+		}
+		require.LessOrEqual(t, size, 10<<20)
+		require.Less(t, decisions, 8)
+		if !s.Decision().More {
+			break
+		}
+		s.When(run.Continue{At: domaintest.At(1), Node: "n1"})
+	}
+	require.Equal(t, n, s.H.State.Active())
 }
 
 // 10,000 parameters out of an input of 10,000 members: one look-up each.
