@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strconv"
 	"sync"
 
 	"quipu/commands/sealing"
@@ -61,12 +62,25 @@ func (e *Executor) StartRun(ctx context.Context, q StartRequest) (Outcome, error
 		return Outcome{}, err
 	}
 	start.Hold = !admitted
+	e.names.begin(id)
+	defer e.names.end(id)
 	cause := wire.Cause{Actor: q.Actor, CommandID: "start:" + id, CorrelationID: id, Traceparent: q.Trace}
 	if err := e.bindName(ctx, name.Bound{FlowName: q.FlowName, RunName: q.RunName, ExecutionID: id}, cause); err != nil {
 		e.dismiss(admitted)
 		return Outcome{}, err
 	}
-	return e.begin(ctx, start, session, cause, admitted)
+	out, err := e.begin(ctx, start, session, cause, admitted)
+	if errors.Is(err, domain.ErrConflict) {
+		// Another process took the name over before the run's first event was there.
+		return Outcome{}, nameTaken(id, "run "+strconv.Quote(q.RunName)+" of flow "+strconv.Quote(q.FlowName)+
+			" was started elsewhere at the same moment; wait for its end or choose another run_name")
+	}
+	return out, err
+}
+
+// nameTaken refuses a start whose name stands for an unfinished run.
+func nameTaken(id, message string) *domain.Error {
+	return domain.E(domain.KindRefused, "start run", id, message).WithField("run_name").WithCode("RUN_NAME_TAKEN")
 }
 
 // hasKey tells which keys {"input": …} may name.
@@ -178,7 +192,21 @@ func (e *Executor) beginHeld(ctx context.Context, start run.Start, cause wire.Ca
 
 // nameLocks serialises the starts of one name in this process; across processes the exact revision
 // of the name's stream does.
-type nameLocks struct{ locks [256]sync.Mutex }
+type nameLocks struct {
+	locks [256]sync.Mutex
+	// starting holds the ids of starts that are under way here. A binding whose run is absent stands
+	// for a start that was lost with its process, unless its id is in here: then it holds its name
+	// as a run does, and is not abandoned under its client's hands.
+	starting sync.Map
+}
+
+func (n *nameLocks) begin(id string) { n.starting.Store(id, nil) }
+func (n *nameLocks) end(id string)   { n.starting.Delete(id) }
+
+func (n *nameLocks) underWay(id string) bool {
+	_, ok := n.starting.Load(id)
+	return ok
+}
 
 var nameSeed = maphash.MakeSeed()
 
@@ -248,7 +276,11 @@ const endOfStream = domain.Revision(1<<62 - 1)
 // never started.
 func (e *Executor) release(ctx context.Context, bound name.Bound, cause wire.Cause) error {
 	stream := RunStream(bound.ExecutionID)
+	underWay := e.names.underWay(bound.ExecutionID) // asked before the log: it ends after the append
 	page, err := e.deps.Log.ReadStreamBackward(ctx, stream, endOfStream, 1)
+	if errors.Is(err, domain.ErrNotFound) && underWay {
+		return stillRunning(bound)
+	}
 	if errors.Is(err, domain.ErrNotFound) {
 		typ, data := wire.EncodeRun(run.Abandoned{RunID: bound.ExecutionID})
 		head := wire.NewHead()
@@ -265,7 +297,10 @@ func (e *Executor) release(ctx context.Context, bound name.Bound, cause wire.Cau
 	if len(page) > 0 && wire.EndsRun(page[0].Type) {
 		return nil
 	}
-	return domain.E(domain.KindRefused, "start run", "", fmt.Sprintf(
-		"run %q of flow %q is still running as %s; wait for its end or choose another run_name", bound.RunName, bound.FlowName, bound.ExecutionID)).
-		WithField("run_name").WithCode("RUN_NAME_TAKEN").WithDetails(map[string]any{"execution_id": bound.ExecutionID})
+	return stillRunning(bound)
+}
+
+func stillRunning(bound name.Bound) error {
+	return nameTaken("", fmt.Sprintf("run %q of flow %q is still running as %s; wait for its end or choose another run_name",
+		bound.RunName, bound.FlowName, bound.ExecutionID)).WithDetails(map[string]any{"execution_id": bound.ExecutionID})
 }
