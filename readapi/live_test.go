@@ -280,8 +280,12 @@ func TestKeepalive_PollsAsAFloor(t *testing.T) {
 	c.ping()
 	w.taskStarted("r1", "a")
 	w.clock.Advance(25 * time.Second)
-	c.pingAnd("keepalive")
-	require.Equal(t, wholeRun[1:2], c.briefs(1))
+	c.send(`{"type":"ping"}`) // looks at the clock, as the timer may have
+	var kinds []string
+	for range 3 {
+		kinds = append(kinds, c.next().kind())
+	}
+	require.ElementsMatch(t, []string{"pong", "keepalive", "task_started"}, kinds)
 }
 
 // A log that fails is tried again; the client sees a delay, not a gap.
