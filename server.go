@@ -105,7 +105,7 @@ func (s *server) buildWriteSide() error {
 	}
 	s.effects = eventbus.NewEffects(c.Effects.Max, s.logger)
 	s.executor = commands.NewExecutor(commands.Deps{
-		Log: s.log, Blobs: s.blobs, Secrets: commands.Secrets{Vault: s.vault, Blobs: s.blobs}, Effects: s.effects,
+		Log: s.log, Blobs: s.blobs, Secrets: commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: []string{c.LLM.APIKey.Reveal()}}, Effects: s.effects,
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
 		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(),
 	}, commands.Limits{

@@ -13,12 +13,16 @@ import (
 type Secrets struct {
 	Vault sealing.Vault
 	Blobs Blobs
+	// Process are the keys of the process itself, such as that of the default model: no run brings
+	// them along, yet a far side may quote them. Empty ones are passed over.
+	Process []string
 }
 
 // Session begins, or with known continues, the sealing of one run.
 // Errors: ErrCorrupt if a known secret cannot be opened; the vault's errors.
 func (s Secrets) Session(ctx context.Context, stream domain.StreamID, known []run.Secret) (*Session, error) {
 	session := &Session{run: sealing.New(stream, s.Vault, s.Blobs), recorded: map[string]bool{}}
+	session.run.Know(s.Process...)
 	if len(known) == 0 {
 		return session, nil
 	}

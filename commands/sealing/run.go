@@ -31,6 +31,7 @@ type Run struct {
 	blobs   Blobs
 	secrets []sealed       // secret "s<i+1>" at i
 	ids     map[string]int // literal -> index in secrets
+	given   []string       // known without being sealed: see Know
 	known   known
 }
 
@@ -80,6 +81,18 @@ func (r *Run) Learn(ctx context.Context, secrets []Secret) error {
 		r.keepAt(n-1, sealed{s, string(literal)})
 	}
 	return nil
+}
+
+// Know makes texts known secrets of the session without sealing them: the keys of the process itself,
+// which no event holds, but which the far side they are sent to may send back. A string that holds
+// one is sealed as with any other.
+func (r *Run) Know(texts ...string) {
+	for _, t := range texts {
+		if t != "" {
+			r.given = append(r.given, t)
+			r.remember(t)
+		}
+	}
 }
 
 // idGapMax bounds the ids that may be left out in a row.
@@ -176,6 +189,9 @@ func (r *Run) rebuild(kept []sealed) {
 	r.secrets = nil
 	r.ids = make(map[string]int)
 	r.known = known{}
+	for _, t := range r.given {
+		r.remember(t)
+	}
 	for _, s := range kept {
 		r.keep(s)
 	}

@@ -277,6 +277,22 @@ func TestRollback(t *testing.T) {
 	require.Equal(t, "s2", again[0].ID)
 }
 
+// A key of the process is in no event, but the far side may quote it.
+func TestKnow_FindsWhatWasNeverSealed(t *testing.T) {
+	s := newSession()
+	s.Know("", key)
+	require.Empty(t, s.Secrets(), "nothing to record yet")
+	require.NotContains(t, s.Scrub("refused: Bearer "+key), key)
+	mark := s.Mark()
+	v, secrets, err := s.Seal(context.Background(), []byte(`{"said":"your key is `+key+`","open":"yes"}`), sealing.Options{})
+	require.NoError(t, err)
+	require.Len(t, secrets, 1)
+	require.NotContains(t, string(v.JSON), key)
+	require.Contains(t, string(v.JSON), `"open":"yes"`)
+	s.Rollback(mark)
+	require.NotContains(t, s.Scrub(key), key, "a rollback does not forget it")
+}
+
 // A session rebuilt from the recorded secrets opens, masks and numbers as the live one.
 func TestLearn_RebuildsTheSession(t *testing.T) {
 	ctx := context.Background()
