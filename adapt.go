@@ -84,13 +84,9 @@ func taskStatusLink(executionID string, tasks int) []byte {
 
 func (s *server) executorHooks() commands.Hooks {
 	return commands.Hooks{
-		Appended: func(_ int, took time.Duration, err error) {
-			outcome := "ok"
-			if err != nil {
-				outcome = domain.KindOf(err).String()
-			}
-			s.metrics.AppendObserved(outcome, took)
-		},
+		Appended: func(_ int, took time.Duration, err error) { s.metrics.AppendObserved(outcome(err), took) },
+		Command:  func(name string, took time.Duration, err error) { s.metrics.CommandObserved(name, outcome(err), took) },
+		Started:  func(string) { s.metrics.EffectStarted() },
 		Runs: func(active, pending, quarantined int) {
 			s.metrics.RunsActive(active)
 			s.metrics.RunsPending(pending)
@@ -102,8 +98,21 @@ func (s *server) executorHooks() commands.Hooks {
 	}
 }
 
+// outcome is "ok" or the kind of an error.
+func outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return domain.KindOf(err).String()
+}
+
 func (s *server) hubHooks() eventbus.Hooks {
 	return eventbus.Hooks{
+		Published: func(_ int, position domain.Position) {
+			if head, err := s.log.Head(context.Background()); err == nil {
+				s.metrics.FeedLag("sockets", uint64(max(head, position)-position), 0)
+			}
+		},
 		Lagged: s.metrics.SlowReader,
 		Disconnected: func(err error, retryIn time.Duration) {
 			s.logger.Warn("feed lost its subscription to the log", "error", err, "retry_in", retryIn)
@@ -129,6 +138,7 @@ func (s *server) liveOptions(c config.Config) readapi.Options {
 		Hooks: readapi.Hooks{
 			Opened:   func() { s.metrics.SocketOpened(lao.Dialect) },
 			Closed:   func(int) { s.metrics.SocketClosed(lao.Dialect) },
+			Sent:     func(frames, _ int) { s.metrics.FramesSent(lao.Dialect, frames) },
 			Failed:   func(err error) { s.logger.Warn("socket cannot read the log", "error", err) },
 			Panicked: func(_ any, stack []byte) { s.logger.Error("socket panicked", "stack", string(stack)) },
 		},

@@ -78,6 +78,7 @@ func (s *server) openStores() error {
 	// The log first: it holds the lock that keeps a second process away from the folder.
 	if s.log, err = embedded.Open(logDir(data), embedded.Options{
 		SegmentBytes: int64(s.config.Storage.SegmentBytes), Logger: s.logger, Clock: s.clock.Now,
+		Flushed: s.metrics.FlushObserved,
 	}); err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}

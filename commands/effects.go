@@ -56,6 +56,9 @@ func (r *runner) submit(effects Effects, a attempt, timeout time.Duration, tell 
 		timeout = n.Timeout
 	}
 	started := r.clock.Now()
+	if r.hooks.Started != nil {
+		r.hooks.Started(n.Type)
+	}
 	var reply node.Reply
 	id := a.runID + "/" + n.Name + "/" + strconv.Itoa(a.number)
 	effects.Submit(a.ctx, id, timeout, func(ctx context.Context) error {
@@ -64,13 +67,12 @@ func (r *runner) submit(effects Effects, a attempt, timeout time.Duration, tell 
 		return err
 	}, func(err error) {
 		if a.ctx.Err() != nil {
+			r.ended(n.Type, started, "dropped")
 			dropped() // the run has ended or the process stops; a late result would be dropped anyway
 			return
 		}
 		c, outcome := r.report(&a, n, reply, err)
-		if r.hooks.Effect != nil {
-			r.hooks.Effect(n.Type, r.clock.Now().Sub(started), outcome)
-		}
+		r.ended(n.Type, started, outcome)
 		tell(envelope{command: c, cause: wire.Cause{
 			Actor:         wire.Actor{Kind: wire.ActorSystem, ID: r.node, Via: "executor"},
 			CommandID:     "result:" + id + ":" + r.node,
@@ -78,6 +80,12 @@ func (r *runner) submit(effects Effects, a attempt, timeout time.Duration, tell 
 			CausationID:   a.cause.String(),
 		}})
 	}, "run_id", a.runID, "task", n.Name, "function", n.Type)
+}
+
+func (r *runner) ended(function string, started time.Time, outcome string) {
+	if r.hooks.Effect != nil {
+		r.hooks.Effect(function, r.clock.Now().Sub(started), outcome)
+	}
 }
 
 func (r *runner) do(ctx context.Context, a *attempt, n *workflow.Node) (node.Reply, error) {

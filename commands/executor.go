@@ -49,7 +49,6 @@ type Executor struct {
 	quarantined atomic.Int64
 	pendingMu   sync.Mutex
 	pending     []string // runs that wait for a free place, in order
-	quarantine  sync.Map // run id -> error
 	names       nameLocks
 }
 
@@ -244,7 +243,6 @@ func (e *Executor) load(o outLoad) input {
 func (e *Executor) retired(o outRetired) {
 	if o.quarantined != nil {
 		e.quarantined.Add(1)
-		e.quarantine.Store(o.runID, o.quarantined)
 		e.deps.Logger.Error("run quarantined", "run_id", o.runID, "error", o.quarantined)
 		if e.deps.Hooks.Quarantined != nil {
 			e.deps.Hooks.Quarantined(RunStream(o.runID), o.quarantined)

@@ -42,7 +42,9 @@ type Effects interface {
 type Hooks struct {
 	Appended    func(events int, took time.Duration, err error)
 	Runs        func(active, pending, quarantined int)
+	Started     func(function string) // an effect was handed over; Effect follows exactly once
 	Effect      func(function string, took time.Duration, outcome string)
+	Command     func(name string, took time.Duration, err error)
 	Ended       func(status string)
 	Quarantined func(stream domain.StreamID, err error)
 }

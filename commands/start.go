@@ -37,6 +37,13 @@ type StartRequest struct {
 // of the name is unfinished; ErrExhausted beyond Limits; ErrUnavailable if certainly nothing was
 // started; ErrIndeterminate if it may have been.
 func (e *Executor) StartRun(ctx context.Context, q StartRequest) (Outcome, error) {
+	began := e.deps.Clock.Now()
+	out, err := e.startRun(ctx, q)
+	e.observe("start", began, err)
+	return out, err
+}
+
+func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error) {
 	if err := name.Check(q.FlowName, q.RunName); err != nil {
 		return Outcome{}, err
 	}

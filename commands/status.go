@@ -15,6 +15,19 @@ import (
 // Errors: ErrNotFound for an unknown run; ErrRefused with code RUN_ENDED if it has ended;
 // ErrExhausted if too many commands wait for it; ErrIndeterminate if ctx ends first.
 func (e *Executor) Cancel(ctx context.Context, runID, reason string, actor wire.Actor) (Outcome, error) {
+	began := e.deps.Clock.Now()
+	out, err := e.cancel(ctx, runID, reason, actor)
+	e.observe("cancel", began, err)
+	return out, err
+}
+
+func (e *Executor) observe(command string, began time.Time, err error) {
+	if e.deps.Hooks.Command != nil {
+		e.deps.Hooks.Command(command, e.deps.Clock.Now().Sub(began), err)
+	}
+}
+
+func (e *Executor) cancel(ctx context.Context, runID, reason string, actor wire.Actor) (Outcome, error) {
 	type answer struct {
 		out Outcome
 		err error

@@ -45,3 +45,20 @@ func appendClose(dst []byte, code int, reason string) []byte {
 	}
 	return appendFrame(dst, opClose, append(payload, reason...))
 }
+
+// countFrames counts the frames that appendFrame put into b.
+func countFrames(b []byte) int {
+	n := 0
+	for len(b) >= 2 {
+		size, head := int(b[1]&0x7f), 2
+		switch size {
+		case 126:
+			size, head = int(binary.BigEndian.Uint16(b[2:])), 4
+		case 127:
+			size, head = int(binary.BigEndian.Uint64(b[2:])), 10
+		}
+		b = b[head+size:]
+		n++
+	}
+	return n
+}

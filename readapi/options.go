@@ -56,10 +56,10 @@ type Options struct {
 // payload.
 type Hooks struct {
 	Opened   func()
-	Closed   func(code int)    // as sent or received; 1006 if neither
-	Refused  func(code string) // before the handshake: the problem's code
-	Sent     func(bytes int)   // one write
-	Failed   func(err error)   // the log failed; it will be tried again
+	Closed   func(code int)          // as sent or received; 1006 if neither
+	Refused  func(code string)       // before the handshake: the problem's code
+	Sent     func(frames, bytes int) // one write, control frames included
+	Failed   func(err error)         // the log failed; it will be tried again
 	Panicked func(v any, stack []byte)
 }
 

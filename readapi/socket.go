@@ -240,7 +240,7 @@ func (s *socket) disarm() {
 // client is slower than the rule allows (see credit).
 func (s *socket) flush(buf []byte) {
 	s.credit.begin(s.live.clock.Now())
-	size := len(buf)
+	size, whole := len(buf), buf
 	for len(buf) > 0 {
 		n, err := s.writeOnce(buf)
 		buf = buf[n:]
@@ -258,7 +258,7 @@ func (s *socket) flush(buf []byte) {
 		}
 	}
 	if f := s.live.options.Hooks.Sent; f != nil {
-		f(size)
+		f(countFrames(whole), size)
 	}
 }
 

@@ -39,6 +39,9 @@ type Options struct {
 	// subscribers that follow and for reads of what was just written. Default 32,768 events, 16 MiB.
 	RecentEventsMax int
 	RecentBytesMax  int
+	// Flushed, if set, is told of every batch that became durable: how many appends, events and
+	// bytes it held and how long its write and sync took. It is called by the writer: keep it short.
+	Flushed func(appends, events, bytes int, took time.Duration)
 	// Logger is told about cut tails, rebuilt indexes and failures. Default: discard.
 	Logger *slog.Logger
 	// Clock gives the log's own record time. Default time.Now.

@@ -283,10 +283,14 @@ func (w *writer) take(spare []byte) (b *batch, closing bool) {
 // flush makes b durable, publishes it and answers its appenders.
 func (w *writer) flush(l *Log, b *batch) {
 	h := frameHeader{kind: frameBatch, records: uint32(len(b.items)), events: uint32(b.events), first: b.first}
+	began := l.opts.Clock()
 	seg, offset, err := w.files.write(l, &h, b.buf)
 	if err != nil {
 		w.fail(l, b, err)
 		return
+	}
+	if l.opts.Flushed != nil {
+		l.opts.Flushed(len(b.items), b.events, len(b.buf), l.opts.Clock().Sub(began))
 	}
 	l.publish(b, seg, offset)
 	close(b.done)
