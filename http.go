@@ -79,9 +79,20 @@ func (s *server) observe(c *fiber.Ctx) (err error) {
 			}
 			err = nil
 		}
-		s.metrics.HTTPObserved(c.Route().Path, c.Method(), c.Response().StatusCode(), s.clock.Monotonic()-began)
+		s.metrics.HTTPObserved(c.Route().Path, methodLabel(c.Method()), c.Response().StatusCode(), s.clock.Monotonic()-began)
 	}()
 	return c.Next()
+}
+
+// methodLabel is a constant of the same text: the framework's strings live in a buffer that the next
+// request overwrites, and a label is kept. Methods nobody serves share one label.
+func methodLabel(method string) string {
+	for _, m := range []string{fiber.MethodGet, fiber.MethodPost, fiber.MethodPut, fiber.MethodPatch, fiber.MethodDelete, fiber.MethodHead, fiber.MethodOptions} {
+		if m == method {
+			return m
+		}
+	}
+	return "OTHER"
 }
 
 func (s *server) report(of func(context.Context) telemetry.Report) fiber.Handler {
