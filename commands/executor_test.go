@@ -354,3 +354,38 @@ func TestExecutor_DrainLetsRunningEffectsEndAndBeRecorded(t *testing.T) {
 	// The second task's start is on record; it runs after the next start.
 	require.Equal(t, []string{"started", "task_started", "task_completed", "task_started"}, w.types(t, out.RunID))
 }
+
+// A recovery that takes several appends must restart every task, not only those of the first.
+func TestExecutor_RestartRecoversMoreTasksThanOneAppendHolds(t *testing.T) {
+	const tasks = 900
+	w := newWorld()
+	began := make(chan struct{}, tasks)
+	typ := func(f func(context.Context) error) node.Type {
+		n := effectFunc("call", func(ctx context.Context, _ node.Call) (node.Reply, error) {
+			return node.Reply{Output: json.RawMessage(`1`)}, f(ctx)
+		})
+		n.Calls = node.CallsTool
+		return n
+	}
+	var d workflow.Definition
+	for i := range tasks {
+		d.Nodes = append(d.Nodes, workflow.Node{Name: fmt.Sprint("t", i), Type: "call", Calls: "tool", Params: domain.Raw([]byte(`{}`)), Retry: workflow.Retry{Attempts: 1}})
+	}
+	e, stop := w.start(t, commands.Limits{}, typ(func(ctx context.Context) error {
+		began <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}))
+	out, err := e.StartRun(t.Context(), request("r", d))
+	require.NoError(t, err)
+	<-began
+	require.Eventually(t, func() bool {
+		s, err := e.State(t.Context(), out.RunID)
+		return err == nil && s.Active() == tasks
+	}, 20*time.Second, time.Millisecond)
+	stop()
+	e, _ = w.start(t, commands.Limits{}, typ(func(context.Context) error { return nil }))
+	s, err := e.Await(t.Context(), out.RunID, 30*time.Second)
+	require.NoError(t, err)
+	require.Equal(t, run.PhaseCompleted, s.Phase)
+}

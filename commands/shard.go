@@ -289,8 +289,13 @@ func (s *shard) follow(m *mailbox, f *flight, at Appended) {
 			s.carryOut(m, e, f.events[revision-f.expected-1].ID)
 		}
 	}
-	if f.parts[len(f.parts)-1].more {
+	if last := &f.parts[len(f.parts)-1]; last.more {
+		// The bounds of one append stopped a decision. A recovery is asked for again, since only it
+		// restarts what was running; everything else goes on by starting what is ready.
 		front := envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})}
+		if _, recovery := last.envelope.command.(run.Recover); recovery {
+			front = envelope{command: run.Recover{Node: s.node}, cause: s.cause(m, "recovery", domain.EventID{})}
+		}
 		m.queue = append([]envelope{front}, m.queue...)
 	}
 }

@@ -106,7 +106,7 @@ type Compute interface {
 // Upstream is one dependency of a task.
 type Upstream struct {
 	Task    string
-	Param   string // the parameter that named it; "" for an edge
+	Param   string // the parameter that named it
 	Output  domain.Value
 	Skipped bool
 }
