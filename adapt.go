@@ -108,11 +108,8 @@ func outcome(err error) string {
 
 func (s *server) hubHooks() eventbus.Hooks {
 	return eventbus.Hooks{
-		Published: func(_ int, position domain.Position) {
-			if head, err := s.log.Head(context.Background()); err == nil {
-				s.metrics.FeedLag("sockets", uint64(max(head, position)-position), 0)
-			}
-		},
+		Published: func(_ int, position domain.Position) { s.published.Store(uint64(position)) },
+		Connected: func(after domain.Position) { s.published.Store(uint64(after)) },
 		Lagged: s.metrics.SlowReader,
 		Disconnected: func(err error, retryIn time.Duration) {
 			s.logger.Warn("feed lost its subscription to the log", "error", err, "retry_in", retryIn)

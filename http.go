@@ -42,7 +42,7 @@ func (s *server) buildApp() {
 	}
 	s.app.Get("/health/live", s.report(s.health.Live))
 	s.app.Get("/health/ready", s.report(s.health.Ready))
-	s.app.Get("/metrics", adaptor.HTTPHandler(s.metrics.Handler()))
+	s.app.Get("/metrics", s.measureLag, adaptor.HTTPHandler(s.metrics.Handler()))
 	intake := &intakehttp.Routes{
 		Runs: s.executor, Registry: s.registry, IDs: s.clock, LogID: s.log.ID(), Render: s.render, Timeout: requestTimeout,
 	}
@@ -81,6 +81,15 @@ func (s *server) observe(c *fiber.Ctx) (err error) {
 		}
 		s.metrics.HTTPObserved(c.Route().Path, methodLabel(c.Method()), c.Response().StatusCode(), s.clock.Monotonic()-began)
 	}()
+	return c.Next()
+}
+
+// measureLag says how far the hub is behind the log at the moment of asking.
+func (s *server) measureLag(c *fiber.Ctx) error {
+	published := s.published.Load()
+	if head, err := s.log.Head(c.UserContext()); err == nil {
+		s.metrics.FeedLag("sockets", max(uint64(head), published)-published, 0)
+	}
 	return c.Next()
 }
 

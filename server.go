@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -44,7 +45,9 @@ type server struct {
 	hub      *eventbus.Hub
 	live     *readapi.Live
 	app      *fiber.App
-	listener net.Listener
+	// published is the position up to which the hub has handed events on.
+	published atomic.Uint64
+	listener  net.Listener
 }
 
 // open opens the stores and builds everything. On an error what was opened is closed again.
