@@ -110,7 +110,7 @@ func (s *server) hubHooks() eventbus.Hooks {
 	return eventbus.Hooks{
 		Published: func(_ int, position domain.Position) { s.published.Store(uint64(position)) },
 		Connected: func(after domain.Position) { s.published.Store(uint64(after)) },
-		Lagged: s.metrics.SlowReader,
+		Lagged:    s.metrics.SlowReader,
 		Disconnected: func(err error, retryIn time.Duration) {
 			s.logger.Warn("feed lost its subscription to the log", "error", err, "retry_in", retryIn)
 		},
