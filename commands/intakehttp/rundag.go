@@ -1,6 +1,7 @@
 package intakehttp
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -106,7 +107,13 @@ func (p *parser) text(v domain.Value, at string) string {
 		p.shape.add(at, "must be a string")
 		return ""
 	}
-	return rawjson.Unquote(rawjson.Trim(v.JSON))
+	raw := rawjson.Trim(v.JSON)
+	text := rawjson.Unquote(raw)
+	// Half a surrogate pair is no character: it would become U+FFFD, and names that differ one.
+	if strings.Count(text, "\ufffd") > bytes.Count(raw, []byte("\ufffd"))+bytes.Count(bytes.ToLower(raw), []byte(`\ufffd`)) {
+		p.shape.add(at, "holds half of a surrogate pair; write both halves or neither")
+	}
+	return text
 }
 
 func (p *parser) textOrNull(v domain.Value, at string) string {

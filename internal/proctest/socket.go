@@ -99,6 +99,11 @@ func dialURL(ctx context.Context, to string) (*Socket, error) {
 	return s, nil
 }
 
+// Send sends one text frame.
+func (s *Socket) Send(text string) error {
+	return s.conn.WriteMessage(websocket.TextMessage, []byte(text))
+}
+
 // Close cuts the connection.
 func (s *Socket) Close() { _ = s.conn.Close() }
 
