@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"errors"
-	"sync/atomic"
 
 	"quipu/domain"
 	"quipu/infra/embedded/vfs"
@@ -18,8 +17,8 @@ type files struct {
 	clean    bool  // the last frame is an orderly close
 	orders   chan uint64
 	prepared chan preparation
-	ordered  bool        // a preparation is under way or lies in prepared
-	stopping atomic.Bool // tells prepare to give up
+	ordered  bool // a preparation is under way or lies in prepared
+	pace     pace
 }
 
 // firstOrderBytes says when segment 2 is prepared: once so much of the first is used, so that a log
@@ -39,6 +38,7 @@ func (f *files) start(l *Log) {
 	f.end = f.active.end
 	f.clean = l.closedInOrder
 	f.size = l.activeBytes
+	f.pace.start(f.end)
 	f.orders = make(chan uint64, 1)
 	f.prepared = make(chan preparation, 1)
 	go f.prepare()
@@ -49,13 +49,14 @@ func (f *files) prepare() {
 	defer close(f.prepared)
 	for number := range f.orders {
 		p := preparation{size: nextSegmentBytes(f.log.opts.SegmentBytes, number)}
-		p.file, p.err = prepareSegment(f.log.fs, f.log.path(preparedName), p.size, &f.stopping)
+		p.file, p.err = prepareSegment(f.log.fs, f.log.path(preparedName), p.size, f.pace.wait)
 		f.prepared <- p
 	}
 }
 
 func (f *files) order() {
 	f.ordered = true
+	f.pace.begin(f.size, nextSegmentBytes(f.log.opts.SegmentBytes, f.active.number+1))
 	f.orders <- f.active.number + 1
 }
 
@@ -91,6 +92,7 @@ func (f *files) write(l *Log, h *frameHeader, buf []byte) (*segment, int64, erro
 		return nil, 0, err
 	}
 	f.end = offset + int64(len(buf))
+	f.pace.used(f.end)
 	if !f.ordered && h.kind == frameBatch && (seg.number > 1 || f.end > min(firstOrderBytes, f.size/2)) {
 		f.order()
 	}
@@ -122,7 +124,9 @@ func (f *files) next() preparation {
 	if !f.ordered {
 		f.order()
 	}
+	f.pace.hurry(true)
 	p := <-f.prepared
+	f.pace.hurry(false)
 	f.ordered = false
 	return p
 }
@@ -146,12 +150,13 @@ func (f *files) roll(l *Log, first domain.Position) error {
 	l.index.segments = append(l.index.segments, seg)
 	l.index.mu.Unlock()
 	f.active, f.size, f.end = seg, p.size, segmentHeaderBytes
+	f.pace.used(f.end)
 	return nil
 }
 
 // stop marks an orderly end, if the log is sound, and removes the prepared segment.
 func (f *files) stop(sound bool, next domain.Position) error {
-	f.stopping.Store(true)
+	f.pace.stop()
 	close(f.orders)
 	var errs []error
 	for p := range f.prepared {

@@ -8,7 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -146,7 +145,7 @@ func (l *Log) create() (meta, error) {
 		return m, domain.E(domain.KindInvalid, "open", l.dir, fmt.Sprintf("the folder is not a log: it holds %q", name))
 	}
 	l.seed = m.salt.seed()
-	f, err := prepareSegment(l.fs, l.path(preparedName), firstSegmentBytes(l.opts.SegmentBytes), new(atomic.Bool))
+	f, err := prepareSegment(l.fs, l.path(preparedName), firstSegmentBytes(l.opts.SegmentBytes), func(int64) bool { return true })
 	if err != nil {
 		return m, fileError("open", l.dir, err)
 	}

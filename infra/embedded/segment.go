@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"errors"
-	"sync/atomic"
 
 	"quipu/domain"
 	"quipu/infra/embedded/vfs"
@@ -15,7 +14,7 @@ import (
 const (
 	firstBytes  = 4 << 20
 	secondBytes = 16 << 20
-	zeroBytes   = 1 << 20 // written at once while preparing
+	zeroBytes   = 512 << 10 // written at once while preparing
 )
 
 func firstSegmentBytes(configured int64) int64 { return min(configured, firstBytes) }
@@ -31,21 +30,22 @@ func nextSegmentBytes(configured int64, number uint64) int64 {
 
 var errStopped = errors.New("the log is being closed")
 
-// prepareSegment makes a file of zeros, on disk. It gives up with errStopped when stop is set.
-func prepareSegment(fsys vfs.FS, name string, size int64, stop *atomic.Bool) (vfs.File, error) {
+// prepareSegment makes a file of zeros, on disk, piece by piece: a commit never finds the whole
+// segment in the disk's queue. pace is called before each piece with what is done; when it returns
+// false, prepareSegment gives up with errStopped.
+func prepareSegment(fsys vfs.FS, name string, size int64, pace func(done int64) bool) (vfs.File, error) {
 	f, err := fsys.Create(name)
 	if err != nil {
 		return nil, err
 	}
 	zeros := make([]byte, min(size, zeroBytes))
 	for offset := int64(0); offset < size && err == nil; {
-		if stop.Load() {
+		if !pace(offset) {
 			err = errStopped
 			break
 		}
 		n := min(int64(len(zeros)), size-offset)
 		if _, err = f.WriteAt(zeros[:n], offset); err == nil {
-			// Piece by piece, so that a commit never finds the whole segment in the disk's queue.
 			err = f.Datasync()
 		}
 		offset += n
