@@ -132,13 +132,13 @@ func (r *runner) report(a *attempt, n *workflow.Node, reply node.Reply, err erro
 }
 
 func (r *runner) completion(a *attempt, n *workflow.Node, reply node.Reply) (run.Command, error) {
-	if err := rawjson.Check(reply.Output, domain.JSONDepthMax); err != nil {
-		return nil, node.Failf("OutputError", "OUTPUT_INVALID", false, "the task's output is not acceptable JSON: %s", err)
-	}
 	// Sealing outlives the effect's own deadline: the work is done and must be recorded.
 	ctx := context.WithoutCancel(a.ctx)
 	output, secrets, err := a.session.Seal(ctx, reply.Output, a.sealAt()...)
-	if err != nil {
+	switch {
+	case errors.Is(err, domain.ErrInvalid):
+		return nil, node.Failf("OutputError", "OUTPUT_INVALID", false, "the task's output is not acceptable JSON: %s", err)
+	case err != nil:
 		return nil, sealFailure(err)
 	}
 	return run.CompleteTask{

@@ -21,10 +21,16 @@ type Effects struct {
 	logger *slog.Logger
 
 	mu      sync.Mutex
-	running int
-	queue   []*effect
+	running int            // attempts at work
+	queue   []*effect      // waiting for one of max
+	idle    []chan *effect // workers without work, each with room for one
+	closed  bool
 	wg      sync.WaitGroup
 }
+
+// idleWorkersMax is how many workers are kept for the next attempts: a new goroutine grows its
+// stack step by step on this path, which costs more than the rest of handing an attempt over.
+const idleWorkersMax = 32
 
 type effect struct {
 	message *message.Message
@@ -63,6 +69,12 @@ func (e *Effects) Submit(ctx context.Context, id string, timeout time.Duration, 
 		return
 	}
 	e.running++
+	if n := len(e.idle); n > 0 {
+		worker := e.idle[n-1]
+		e.idle = e.idle[:n-1]
+		worker <- job
+		return
+	}
 	e.wg.Go(func() { e.work(job) })
 }
 
@@ -74,29 +86,47 @@ func (e *Effects) Running() (running, waiting int) {
 }
 
 // Wait returns once nothing runs or waits. Submit must not be called any more.
-func (e *Effects) Wait() { e.wg.Wait() }
+func (e *Effects) Wait() {
+	e.mu.Lock()
+	e.closed = true
+	for _, worker := range e.idle {
+		close(worker)
+	}
+	e.idle = nil
+	e.mu.Unlock()
+	e.wg.Wait()
+}
 
 func (e *Effects) work(job *effect) {
+	own := make(chan *effect, 1)
 	for job != nil {
 		e.run(job)
-		job = e.next()
+		job = e.next(own)
 	}
 }
 
-func (e *Effects) next() *effect {
+// next gives a worker its next attempt; it waits for one as long as there is room for idle workers.
+// nil tells the worker to end.
+func (e *Effects) next(own chan *effect) *effect {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.queue) == 0 {
-		e.running--
+	if len(e.queue) > 0 {
+		job := e.queue[0]
+		e.queue[0] = nil
+		e.queue = e.queue[1:]
+		if len(e.queue) == 0 {
+			e.queue = nil
+		}
+		e.mu.Unlock()
+		return job
+	}
+	e.running--
+	if e.closed || len(e.idle) >= idleWorkersMax {
+		e.mu.Unlock()
 		return nil
 	}
-	job := e.queue[0]
-	e.queue[0] = nil
-	e.queue = e.queue[1:]
-	if len(e.queue) == 0 {
-		e.queue = nil
-	}
-	return job
+	e.idle = append(e.idle, own)
+	e.mu.Unlock()
+	return <-own
 }
 
 func (e *Effects) run(job *effect) {
