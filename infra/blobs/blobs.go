@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"quipu/domain"
+	"quipu/infra/durable"
 )
 
 // BytesMaxDefault is the default of Options.BytesMax.
@@ -58,7 +59,7 @@ func Open(dir string, options Options) (*Store, error) {
 	}
 	s := &Store{dir: dir, bytesMax: options.BytesMax, fs: osFiles, flight: make(map[string]*put)}
 	if err := s.prepare(); err != nil {
-		return nil, failure("open blobs in", dir, err)
+		return nil, durable.Failure("open blobs in", dir, err)
 	}
 	return s, nil
 }
@@ -90,7 +91,7 @@ func (s *Store) prepare() error {
 // reason. After a folder could not be synced every Put fails until the store is opened again.
 // ctx is only looked at before the write starts.
 func (s *Store) Put(ctx context.Context, content []byte) (string, error) {
-	if err := contextError(ctx, "put blob", ""); err != nil {
+	if err := durable.ContextError(ctx, "put blob", ""); err != nil {
 		return "", err
 	}
 	if int64(len(content)) > s.bytesMax {
@@ -103,7 +104,7 @@ func (s *Store) Put(ctx context.Context, content []byte) (string, error) {
 	s.mu.Lock()
 	if s.broken != nil {
 		defer s.mu.Unlock()
-		return "", failure("put blob", name, fmt.Errorf("an earlier sync failed, open the store again: %w", s.broken))
+		return "", durable.Failure("put blob", name, fmt.Errorf("an earlier sync failed, open the store again: %w", s.broken))
 	}
 	if p, ok := s.flight[name]; ok {
 		s.mu.Unlock()
@@ -111,7 +112,7 @@ func (s *Store) Put(ctx context.Context, content []byte) (string, error) {
 		case <-p.done:
 			return name, p.err
 		case <-ctx.Done():
-			return "", contextError(ctx, "put blob", name)
+			return "", durable.ContextError(ctx, "put blob", name)
 		}
 	}
 	p := &put{done: make(chan struct{})}
@@ -119,7 +120,7 @@ func (s *Store) Put(ctx context.Context, content []byte) (string, error) {
 	s.mu.Unlock()
 
 	if err := s.store(name, sum[0], content); err != nil {
-		p.err = failure("put blob", name, err)
+		p.err = durable.Failure("put blob", name, err)
 	}
 	s.mu.Lock()
 	delete(s.flight, name)
@@ -194,7 +195,7 @@ func (s *Store) sync(folder string) error {
 
 // Get implements sealing.Blobs.
 func (s *Store) Get(ctx context.Context, sha string) ([]byte, error) {
-	if err := contextError(ctx, "get blob", ""); err != nil {
+	if err := durable.ContextError(ctx, "get blob", ""); err != nil {
 		return nil, err
 	}
 	sum, err := hex.DecodeString(sha)
@@ -206,7 +207,7 @@ func (s *Store) Get(ctx context.Context, sha string) ([]byte, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, domain.E(domain.KindNotFound, "get blob", sha, "no file "+s.path(sha))
 	case err != nil:
-		return nil, failure("get blob", sha, err)
+		return nil, durable.Failure("get blob", sha, err)
 	case sha256.Sum256(content) != [32]byte(sum):
 		return nil, domain.E(domain.KindCorrupt, "get blob", sha, "the content of "+s.path(sha)+" does not match its name")
 	}

@@ -14,6 +14,7 @@ import (
 	"quipu/commands/sealing"
 	"quipu/commands/sealing/sealingtest"
 	"quipu/domain"
+	"quipu/infra/durable"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -112,7 +113,7 @@ func TestPut_ExistingIsSyncedOncePerFolder(t *testing.T) {
 	require.NoError(t, err)
 	s := openAt(t, dir)
 	synced := 0
-	s.fs.syncDir = func(d string) error { synced++; return syncDir(d) }
+	s.fs.syncDir = func(d string) error { synced++; return durable.SyncDir(d) }
 	s.fs.writeSynced = func(string, string, []byte) error { return errors.New("must not write") }
 	for range 3 {
 		_, err = s.Put(ctx, []byte("x"))

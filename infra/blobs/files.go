@@ -1,9 +1,6 @@
 package blobs
 
-import (
-	"errors"
-	"os"
-)
+import "quipu/infra/durable"
 
 // files is how the store writes; tests make it fail.
 type files struct {
@@ -13,33 +10,4 @@ type files struct {
 	syncDir func(dir string) error
 }
 
-var osFiles = files{writeSynced: writeSynced, syncDir: syncDir}
-
-func writeSynced(tmp, path string, content []byte) error {
-	f, err := os.CreateTemp(tmp, "put-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+var osFiles = files{writeSynced: durable.WriteFile, syncDir: durable.SyncDir}

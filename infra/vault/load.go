@@ -8,24 +8,25 @@ import (
 	"strings"
 
 	"quipu/domain"
+	"quipu/infra/durable"
 )
 
 // load reads the whole table, cuts off a torn end and reports damage before it.
 func (t *fileTable) load(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
-		return failure("open key table", t.path, err)
+		return durable.Failure("open key table", t.path, err)
 	}
 	head := make([]byte, min(info.Size(), int64(len(tableHeader))))
 	if _, err := f.ReadAt(head, 0); err != nil && len(head) > 0 {
-		return failure("open key table", t.path, err)
+		return durable.Failure("open key table", t.path, err)
 	}
 	if !strings.HasPrefix(tableHeader, string(head)) {
 		return domain.E(domain.KindCorrupt, "open key table", t.path, "is not a key table of this version")
 	}
 	if len(head) < len(tableHeader) { // new, or its first start was cut short
 		if _, err := f.WriteAt([]byte(tableHeader), 0); err != nil {
-			return failure("create key table", t.path, err)
+			return durable.Failure("create key table", t.path, err)
 		}
 		t.size = int64(len(tableHeader))
 		return nil
@@ -36,7 +37,7 @@ func (t *fileTable) load(f *os.File) error {
 	for next := t.size; ; {
 		n, err := f.ReadAt(window[len(window):cap(window)], next)
 		if err != nil && err != io.EOF {
-			return failure("open key table", t.path, err)
+			return durable.Failure("open key table", t.path, err)
 		}
 		window = window[:len(window)+n]
 		next += int64(n)
@@ -99,7 +100,7 @@ func (t *fileTable) cutTorn(f *os.File, window []byte, fileSize int64) error {
 	}
 	aside, err := os.OpenFile(fmt.Sprintf("%s.torn-%d", t.path, t.size), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return failure("save torn end of", t.path, err)
+		return durable.Failure("save torn end of", t.path, err)
 	}
 	_, err = aside.Write(window)
 	if closed := aside.Close(); err == nil {
@@ -109,7 +110,7 @@ func (t *fileTable) cutTorn(f *os.File, window []byte, fileSize int64) error {
 		err = f.Truncate(t.size)
 	}
 	if err != nil {
-		return failure("cut torn end of", t.path, err)
+		return durable.Failure("cut torn end of", t.path, err)
 	}
 	return nil
 }

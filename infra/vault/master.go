@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"quipu/domain"
+	"quipu/infra/durable"
 )
 
 const (
@@ -70,10 +71,10 @@ func loadMaster(dir string, wrappedKeysExist bool) (*Master, error) {
 			"the master key is missing but wrapped keys exist; put the key back, backups do not hold it")
 	case errors.Is(err, fs.ErrNotExist):
 		if b, err = createMaster(dir, path); err != nil {
-			return nil, failure("create master key", path, err)
+			return nil, durable.Failure("create master key", path, err)
 		}
 	case err != nil:
-		return nil, failure("open vault", path, err)
+		return nil, durable.Failure("open vault", path, err)
 	default:
 		if err := checkMode(path); err != nil {
 			return nil, err
@@ -91,7 +92,7 @@ func loadMaster(dir string, wrappedKeysExist bool) (*Master, error) {
 func checkMode(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return failure("open vault", path, err)
+		return durable.Failure("open vault", path, err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return domain.E(domain.KindRefused, "open vault", path, fmt.Sprintf("has mode %04o and can be read by others; run chmod 600 on it", mode))
@@ -104,5 +105,8 @@ func createMaster(dir, path string) ([]byte, error) {
 	var secret [keyBytes]byte
 	_, _ = rand.Read(secret[:]) // never fails (crypto/rand since Go 1.24)
 	b := []byte(hex.EncodeToString(secret[:]) + "\n")
-	return b, writeFileSynced(dir, path, b)
+	if err := durable.WriteFile(dir, path, b); err != nil {
+		return nil, err
+	}
+	return b, durable.SyncDir(dir)
 }

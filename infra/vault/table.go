@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"quipu/domain"
+	"quipu/infra/durable"
 )
 
 // The key table: a header, then frames. One frame is what one sync made durable, so only the last
@@ -78,7 +79,7 @@ type batch struct {
 
 // Get implements Table.
 func (t *fileTable) Get(ctx context.Context, stream string) ([]byte, error) {
-	if err := contextError(ctx, "read data key of", stream); err != nil {
+	if err := durable.ContextError(ctx, "read data key of", stream); err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256([]byte(stream))
@@ -98,7 +99,7 @@ func (t *fileTable) read(stream string, key streamKey) ([]byte, error) {
 	}
 	wrapped := make([]byte, wrappedBytes)
 	if _, err := t.f.ReadAt(wrapped, off); err != nil {
-		return nil, failure("read data key of", stream, err)
+		return nil, durable.Failure("read data key of", stream, err)
 	}
 	return wrapped, nil
 }
@@ -136,7 +137,7 @@ func (t *fileTable) join(stream string, sum [32]byte, key streamKey, wrapped []b
 	case t.closed:
 		return nil, nil, domain.E(domain.KindUnavailable, "create data key of", stream, "the vault is closed")
 	case t.broken != nil:
-		return nil, nil, failure("create data key of", stream, fmt.Errorf("an earlier write to %s failed, open the vault again: %w", t.path, t.broken))
+		return nil, nil, durable.Failure("create data key of", stream, fmt.Errorf("an earlier write to %s failed, open the vault again: %w", t.path, t.broken))
 	}
 	if _, ok := t.index[key]; ok {
 		stored, err := t.read(stream, key)
@@ -167,7 +168,7 @@ func (t *fileTable) wait(ctx context.Context, b *batch, stream string) error {
 		case <-b.done:
 			return b.err
 		case <-ctx.Done():
-			return contextError(ctx, "create data key of", stream)
+			return durable.ContextError(ctx, "create data key of", stream)
 		case t.lead <- struct{}{}:
 			select {
 			case <-b.done: // both were ready: what has queued since is its own waiters' work
@@ -199,7 +200,7 @@ func (t *fileTable) writeQueued() {
 	defer t.mu.Unlock()
 	t.writing = nil
 	if err != nil {
-		b.err = failure("write key table", t.path, err)
+		b.err = durable.Failure("write key table", t.path, err)
 		if fatal {
 			t.broken = err
 		}
@@ -272,7 +273,7 @@ func (t *fileTable) Close() error {
 func openTable(path string) (*fileTable, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, failure("open key table", path, err)
+		return nil, durable.Failure("open key table", path, err)
 	}
 	t, err := readTable(path, f)
 	if err != nil {
@@ -294,8 +295,8 @@ func readTable(path string, f *os.File) (*fileTable, error) {
 		return nil, err
 	}
 	// Frames that a killed process wrote may be in memory only; they count from here on.
-	if err := errors.Join(f.Sync(), syncDir(filepath.Dir(path))); err != nil {
-		return nil, failure("open key table", path, err)
+	if err := errors.Join(f.Sync(), durable.SyncDir(filepath.Dir(path))); err != nil {
+		return nil, durable.Failure("open key table", path, err)
 	}
 	return t, nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"quipu/domain"
+	"quipu/infra/durable"
 )
 
 // Table keeps wrapped data keys, one per stream. Safe for concurrent use.
@@ -62,10 +63,10 @@ func New(master *Master, table Table, options Options) (*Vault, error) {
 // end; ErrUnavailable if the folder cannot be used.
 func Open(dir string, options Options) (*Vault, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, failure("open vault", dir, err)
+		return nil, durable.Failure("open vault", dir, err)
 	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
-		return nil, failure("open vault", dir, err)
+	if err := durable.SyncDir(filepath.Dir(dir)); err != nil {
+		return nil, durable.Failure("open vault", dir, err)
 	}
 	table, err := openTable(filepath.Join(dir, "keys.table"))
 	if err != nil {
@@ -140,7 +141,7 @@ func (v *Vault) Fingerprint(plaintext []byte) string { return v.master.fingerpri
 
 // checkNames guards the associated data: with a "/" in the id two pairs could look alike.
 func checkNames(ctx context.Context, op, stream, secretID string) error {
-	if err := contextError(ctx, op, stream); err != nil {
+	if err := durable.ContextError(ctx, op, stream); err != nil {
 		return err
 	}
 	if secretID == "" || strings.Contains(secretID, "/") {
