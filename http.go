@@ -32,7 +32,7 @@ func (s *server) buildApp() {
 		BodyLimit:      s.config.HTTP.BodyBytesMax,
 		ReadBufferSize: headerBytesMax,
 		ReadTimeout:    readTimeout, IdleTimeout: idleTimeout,
-		ErrorHandler: readapi.ErrorHandler,
+		ErrorHandler: s.answerError,
 	})
 	// Clients that keep idle connections must not hold up a stop.
 	s.app.Server().CloseOnShutdown = true
