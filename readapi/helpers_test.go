@@ -123,7 +123,6 @@ type world struct {
 	live  *readapi.Live
 	addr  string
 	heads map[domain.StreamID]wire.Head
-	after []func()
 }
 
 type worldOption func(*readapi.Deps, *readapi.Options)

@@ -77,7 +77,6 @@ type machine struct {
 	done       int // units of work
 	scopeBytes int
 
-	top     map[string]any // fields of output
 	output  any
 	input   any
 	nodes   map[string]any // outputs decoded so far

@@ -23,9 +23,6 @@ type answer struct {
 
 type usage struct{ prompt, completion int }
 
-// provider asks one kind of far side. The details describe the call whatever came of it.
-type provider func(ctx context.Context, call node.Call, cfg agentConfig, message string) (answer, map[string]any, *node.Failure)
-
 // agentLyzr is LAO's name for agent.
 func agentLyzr(d Deps) node.Type {
 	t := agent(d)

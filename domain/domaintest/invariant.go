@@ -251,7 +251,7 @@ func (m *model) settled(c run.Command, d run.Decision) error {
 		return fmt.Errorf("%d tasks run at once", active)
 	}
 	if active != d.Next.Active() {
-		return fmt.Errorf("Active says %d, not %d", d.Next.Active(), active)
+		return fmt.Errorf("the state says %d tasks are active, not %d", d.Next.Active(), active)
 	}
 	_, recovering := c.(run.Recover)
 	if recovering {

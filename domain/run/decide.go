@@ -203,7 +203,7 @@ func tooLarge(what string) ErrorInfo {
 func (d *decider) completed(i int, output, stored domain.Value, secrets []Secret) bool {
 	node := &d.state.Graph.Nodes[i]
 	t := d.state.Task(i)
-	gates, gateErr, badEdge := d.gates(i, output)
+	gates, badEdge, gateErr := d.gates(i, output)
 	d.emit(Fact{Event: TaskCompleted{
 		Task: node.Name, TaskID: TaskID(d.state.RunID, node.Name, 0), Attempt: int(t.Attempt),
 		StartedAt: t.StartedAt, Output: stored, Gates: gates, Secrets: secrets,
@@ -222,15 +222,15 @@ func (d *decider) completed(i int, output, stored domain.Value, secrets []Secret
 	return false
 }
 
-func (d *decider) gates(i int, output domain.Value) (results []GateResult, failed error, bad int) {
+func (d *decider) gates(i int, output domain.Value) (results []GateResult, bad int, failed error) {
 	for _, e := range d.state.Graph.Gates[i] {
 		holds, err := d.compute.Gate(d.state.Graph.Nodes[i].Type, d.state.Graph.Edges[e].Condition, d.scope(i, output))
 		if err != nil {
-			return results, err, int(e)
+			return results, int(e), err
 		}
 		results = append(results, GateResult{Edge: int(e), Holds: holds})
 	}
-	return results, nil, 0
+	return results, 0, nil
 }
 
 // scope is what expressions about task i see: its output beside those of all completed tasks.

@@ -131,7 +131,7 @@ func parseRules(o Options) (rules, error) {
 		host, port, err := net.SplitHostPort(s)
 		n, badPort := strconv.ParseUint(port, 10, 16)
 		if err != nil || badPort != nil || host == "" || n == 0 || strings.ContainsAny(host, "/@ ") {
-			problems = append(problems, fmt.Errorf("Allow[%d]: %q is no network, address or host:port", i, s))
+			problems = append(problems, fmt.Errorf("outbound option Allow[%d]: %q is no network, address or host:port", i, s))
 			continue
 		}
 		r.hostPorts[hostPort(host, port)] = true
@@ -142,7 +142,7 @@ func parseRules(o Options) (rules, error) {
 	for i, s := range o.Deny {
 		p, ok := parsePrefix(s)
 		if !ok {
-			problems = append(problems, fmt.Errorf("Deny[%d]: %q is no network or address", i, s))
+			problems = append(problems, fmt.Errorf("outbound option Deny[%d]: %q is no network or address", i, s))
 			continue
 		}
 		add(&r.deny4, &r.deny6, p)
