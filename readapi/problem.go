@@ -1,8 +1,10 @@
 package readapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -70,6 +72,9 @@ func NewProblem(err error) (status int, p Problem) {
 	first := all[0]
 	status = Status(first.Kind)
 	p = Problem{Status: "error", Message: publicMessage(first)}
+	if more := fieldsNamed(all[1:]); more > 0 {
+		p.Message += fmt.Sprintf(" (and %d more, see detail)", more)
+	}
 	p.Error = ProblemError{Code: first.Code, Message: p.Message, Details: first.Details}
 	if p.Error.Code == "" {
 		p.Error.Code = strings.ReplaceAll(strings.ToUpper(first.Kind.String()), " ", "_")
@@ -88,6 +93,16 @@ func NewProblem(err error) (status int, p Problem) {
 		p.Detail = faults
 	}
 	return status, p
+}
+
+// fieldsNamed counts the errors that point at a field.
+func fieldsNamed(errs []*domain.Error) (n int) {
+	for _, e := range errs {
+		if e.Field != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // flatten lists the *Errors of a chain or join; at least one. An *Error that says nothing itself
@@ -123,9 +138,10 @@ func flatten(err error, out []*domain.Error) []*domain.Error {
 	return append(out, &domain.Error{Kind: domain.KindOf(err)})
 }
 
-// publicMessage is publicText with the name of the field, where that is no pointer.
+// publicMessage is publicText with the name of the field: clients such as LAO's editor show nothing
+// but the message.
 func publicMessage(e *domain.Error) string {
-	if e.Field != "" && !strings.HasPrefix(e.Field, "/") {
+	if e.Field != "" {
 		return e.Field + ": " + publicText(e)
 	}
 	return publicText(e)
@@ -172,7 +188,11 @@ func WriteProblem(c *fiber.Ctx, err error) error {
 }
 
 func writeProblem(c *fiber.Ctx, status int, p Problem) error {
-	body, err := json.Marshal(p)
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false) // people read "a -> b", and nothing here is served as HTML
+	err := encoder.Encode(p)
+	body := bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))
 	if err != nil {
 		status, body = fiber.StatusInternalServerError, []byte(`{"status":"error","message":"internal error","detail":"internal error"}`)
 	}

@@ -36,7 +36,8 @@ func TestProblem_Shape(t *testing.T) {
 	require.Equal(t, 422, status)
 	b, err := json.Marshal(p)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"status":"error","message":"is bad","error":{"code":"BAD","message":"is bad","details":{}},"detail":[
+	require.JSONEq(t, `{"status":"error","message":"/tasks/0/a~1b: is bad (and 1 more, see detail)",
+		"error":{"code":"BAD","message":"/tasks/0/a~1b: is bad (and 1 more, see detail)","details":{}},"detail":[
 		{"loc":["body","tasks",0,"a/b"],"field":"/tasks/0/a~1b","msg":"is bad","type":"value_error"},
 		{"loc":["run_name"],"field":"run_name","msg":"is long","type":"value_error"}]}`, string(b))
 

@@ -1,6 +1,7 @@
 package intakehttp
 
 import (
+	"errors"
 	"fmt"
 
 	"quipu/domain"
@@ -24,12 +25,16 @@ func (f *faults) add(field, format string, args ...any) {
 	}
 }
 
-// err is nil without faults; else an error of kind that carries all of them.
+// err is nil without faults; else a join of one error of kind for each field, the first of which
+// carries the list in its details.
 func (f *faults) err(kind domain.Kind, code string) error {
-	if len(f.list) == 0 {
-		return nil
+	errs := make([]error, len(f.list))
+	for i, fault := range f.list {
+		e := domain.E(kind, "", "", fault.Message).WithField(fault.Field).WithCode(code)
+		if i == 0 {
+			e = e.WithDetails(map[string]any{"errors": f.list})
+		}
+		errs[i] = e
 	}
-	first := f.list[0]
-	return domain.E(kind, "", "", first.Message).WithField(first.Field).WithCode(code).
-		WithDetails(map[string]any{"errors": f.list})
+	return errors.Join(errs...)
 }

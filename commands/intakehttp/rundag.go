@@ -57,6 +57,15 @@ func parseRunDAG(body []byte, registry *node.Registry) (commands.StartRequest, e
 }
 
 func checkJSON(body []byte) error {
+	bad := func(message string) error {
+		return domain.E(domain.KindUnprocessable, "", "", message).WithField("body").WithCode("INVALID_JSON")
+	}
+	switch {
+	case len(rawjson.Trim(body)) == 0:
+		return bad("is empty; send a JSON object with tasks and flow_name")
+	case bytes.HasPrefix(body, []byte("\xef\xbb\xbf")):
+		return bad("begins with a byte order mark; send plain UTF-8 without one")
+	}
 	err := rawjson.Check(body, domain.JSONDepthMax)
 	var syntax *rawjson.SyntaxError
 	if errors.As(err, &syntax) {
@@ -179,7 +188,7 @@ func (p *parser) task(v domain.Value, at string) workflow.Node {
 		p.shape.add(at, "must be an object with name and function")
 		return n
 	}
-	function, named := "", false
+	function, named, mistyped := "", false, false
 	for _, m := range v.Members() {
 		switch m.Key {
 		case "name":
@@ -187,7 +196,7 @@ func (p *parser) task(v domain.Value, at string) workflow.Node {
 		case "tag":
 			n.Tag = p.textOrNull(m.Value, at+"/tag")
 		case "function":
-			function = p.text(m.Value, at+"/function")
+			function, mistyped = p.text(m.Value, at+"/function"), rawjson.KindOf(m.Value.JSON) != rawjson.String
 		case "params":
 			switch rawjson.KindOf(m.Value.JSON) {
 			case rawjson.Object:
@@ -200,6 +209,9 @@ func (p *parser) task(v domain.Value, at string) workflow.Node {
 	}
 	if !named {
 		p.shape.add(at+"/name", "is missing; give the task a name")
+	}
+	if mistyped {
+		return n
 	}
 	if function == "" {
 		p.shape.add(at+"/function", "is missing; name one of: %s", p.registry.Names())
