@@ -47,7 +47,7 @@ func logDir(data string) string { return filepath.Join(data, "log") }
 func verifyLog(ctx context.Context, c config.Config, stdout io.Writer) error {
 	summary, err := embedded.VerifyDir(ctx, logDir(c.Storage.Data), nil, func(p embedded.Problem) { fmt.Fprintln(stdout, p) })
 	if err != nil {
-		return err
+		return fmt.Errorf("verify log in %s (set --data to a server's data folder): %w", c.Storage.Data, err)
 	}
 	fmt.Fprintf(stdout, "%d events of %d streams in %d segments, %d of them chained, head at position %d: %d problems\n",
 		summary.Events, summary.Streams, summary.Segments, summary.Chained, summary.Head, summary.Problems)

@@ -83,7 +83,7 @@ func (s *server) openStores() error {
 		SegmentBytes: int64(s.config.Storage.SegmentBytes), Logger: s.logger, Clock: s.clock.Now,
 		Flushed: s.metrics.FlushObserved,
 	}); err != nil {
-		return fmt.Errorf("open log: %w", err)
+		return fmt.Errorf("open log (set --data to a folder that this server alone may write): %w", err)
 	}
 	if s.vault, err = vault.Open(filepath.Join(data, "keys"), vault.Options{}); err != nil {
 		return fmt.Errorf("open keys: %w", err)
@@ -139,6 +139,9 @@ func (s *server) run(ctx context.Context) error {
 		lifecycle.Member{Name: "sockets", Drain: s.live.Shutdown},
 		lifecycle.Member{Name: "http", Start: s.started, Run: s.serveHTTP, Drain: s.drainHTTP},
 	)
+	defer context.AfterFunc(ctx, func() {
+		s.logger.Info("stopping; a second signal ends the process at once", "drain_timeout", s.config.Process.DrainTimeout)
+	})()
 	err := group.Run(ctx)
 	s.logger.Info("stopped", "left_open", s.executor.Counts().Active)
 	return err

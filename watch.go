@@ -54,9 +54,13 @@ func watch(ctx context.Context, w config.Watch, stdout io.Writer) error {
 // refusal makes a readable error of a handshake that was answered with a problem.
 func refusal(url string, response *http.Response, err error) error {
 	if response == nil || !errors.Is(err, websocket.ErrBadHandshake) {
-		return fmt.Errorf("watch %s: %w", url, err)
+		return fmt.Errorf("watch %s (start a server there, or set --addr to where one is): %w", url, err)
 	}
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
+	var problem struct{ Message string }
+	if json.Unmarshal(body, &problem) == nil && problem.Message != "" {
+		body = []byte(problem.Message)
+	}
 	return fmt.Errorf("watch %s: %s: %s", url, response.Status, body)
 }
 

@@ -150,6 +150,17 @@ func TestLoad_UsageErrors(t *testing.T) {
 	}
 }
 
+// A flag is judged in the words that the environment and the file are.
+func TestLoad_FlagsSpeakLikeTheOtherSources(t *testing.T) {
+	for flag, want := range map[string]string{
+		"--drain-timeout=5": `"5" is not a duration; write it like 1.5s, 10m or 24h`,
+		"--effects-max=4k":  `"4k" is not a whole number; write digits only, without a unit`,
+	} {
+		_, err := load(t, []string{"serve", flag})
+		require.ErrorContains(t, err, want)
+	}
+}
+
 func TestLoad_UnknownVariableWarns(t *testing.T) {
 	inv, err := load(t, []string{"serve"}, "QUIPU_ADRR=:1", "PATH=/bin")
 	require.NoError(t, err)

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -102,6 +103,8 @@ func Load(args, environ []string, stdout io.Writer) (Invocation, error) {
 		kong.ValueFormatter(describe),
 		// Kong's own reader takes 010 for 8; the other sources take it for 10.
 		kong.KindMapper(reflect.Int, kong.MapperFunc(readInt)),
+		// The other sources say what a duration looks like.
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(readDuration)),
 	)
 	if err != nil {
 		return Invocation{}, fmt.Errorf("build the command line: %w", err)
@@ -134,6 +137,14 @@ func Load(args, environ []string, stdout io.Writer) (Invocation, error) {
 func readInt(ctx *kong.DecodeContext, target reflect.Value) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("number", &text); err != nil {
+		return err
+	}
+	return parseInto(target, text)
+}
+
+func readDuration(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
 		return err
 	}
 	return parseInto(target, text)

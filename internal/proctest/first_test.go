@@ -134,6 +134,8 @@ func TestFirst_StopInOrderAndCarryOn(t *testing.T) {
 	started := s.Client().Run(t, dag("f", "r", nil, call("work", stub.URL+"/gate", nil), noop("after", depends("work"))))
 	g.await(t)
 	s.Signal(syscall.SIGTERM)
+	require.Eventually(t, func() bool { return strings.Contains(s.Output(), "a second signal") }, 10*time.Second, 10*time.Millisecond,
+		"whoever pressed Ctrl-C is told why it takes a while")
 	var seen []Frame
 	for f := range socket.Frames {
 		if f.Offset != nil {
@@ -202,9 +204,14 @@ func TestFirst_HealthMetricsAndCommands(t *testing.T) {
 	code, out = Run(t, "watch", "f", "r", "--addr", "127.0.0.1:1")
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "127.0.0.1:1")
+	require.Contains(t, out, "set --addr", "what to do about it")
 	code, out = Run(t, "watch", "f", "r", "--addr", s.Addr(), "--from", "x")
 	require.Equal(t, 1, code, out)
 	require.Contains(t, out, "query/from")
+	require.NotContains(t, out, "{", "a sentence, not a body")
+	code, out = Run(t, "log", "verify", "--data", s.Data+"/nowhere")
+	require.Equal(t, 1, code, out)
+	require.Contains(t, out, "set --data")
 
 	code, out = Run(t, "serve", "--addr", "nonsense", "--effects-max", "0")
 	require.Equal(t, 2, code)
@@ -226,6 +233,7 @@ func TestFirst_SecondServerOnTheFolderIsRefused(t *testing.T) {
 	code, out := Run(t, "serve", "--addr", "127.0.0.1:0", "--data", s.Data)
 	require.Equal(t, 1, code, out)
 	require.Contains(t, out, "in use by another process")
+	require.Contains(t, out, "set --data")
 	code, out = Run(t, "serve", "--addr", s.Addr(), "--data", DataFolder(t))
 	require.Equal(t, 1, code, out)
 	require.Contains(t, out, "set --addr to a free address")
