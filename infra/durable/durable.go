@@ -47,10 +47,16 @@ func SyncDir(dir string) error {
 // tried again (ErrUnavailable). A full disk has code DISK_FULL.
 func Failure(op, subject string, err error) error {
 	e := domain.Wrap(domain.KindUnavailable, op, subject, err)
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if Full(err) {
 		e.Code, e.Message = "DISK_FULL", "the disk is full"
 	}
 	return e
+}
+
+// Full reports whether err says that there is no room: a full disk, a quota, or a limit on the
+// size of files.
+func Full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
 // ContextError is nil while ctx goes on, else ErrDeadline or ErrCanceled.

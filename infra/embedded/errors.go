@@ -1,12 +1,12 @@
 package embedded
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"syscall"
 
 	"quipu/domain"
+	"quipu/infra/durable"
 )
 
 // closedError is what every method says after Close.
@@ -32,21 +32,7 @@ func fileError(op, file string, err error) error {
 	return e
 }
 
-func diskFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
-// contextError translates a context that is over; nil if it is not.
-func contextError(ctx context.Context, op, subject string) error {
-	switch err := ctx.Err(); {
-	case err == nil:
-		return nil
-	case errors.Is(err, context.DeadlineExceeded):
-		return domain.Wrap(domain.KindDeadline, op, subject, err)
-	default:
-		return domain.Wrap(domain.KindCanceled, op, subject, err)
-	}
-}
+func diskFull(err error) bool { return durable.Full(err) }
 
 func conflictError(stream domain.StreamID, expected, head domain.Revision) error {
 	return domain.E(domain.KindConflict, "append to", string(stream),

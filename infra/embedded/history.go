@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"quipu/domain"
+	"quipu/infra/durable"
 	"quipu/infra/embedded/vfs"
 )
 
@@ -85,7 +86,7 @@ func (l *Log) history(ctx context.Context, c *cursor, after, head domain.Positio
 	var events []domain.Recorded
 	for records, bytes := 0, 0; c.last < head && len(events) < eventsMax && bytes < bytesMax; records++ {
 		if records%256 == 0 {
-			if err := contextError(ctx, "read", "log"); err != nil {
+			if err := durable.ContextError(ctx, "read", "log"); err != nil {
 				return nil, err
 			}
 		}

@@ -6,6 +6,7 @@ import (
 
 	"quipu/commands"
 	"quipu/domain"
+	"quipu/infra/durable"
 )
 
 // page collects events within the bounds of one read.
@@ -129,7 +130,7 @@ func (l *Log) appendAt(ctx context.Context, st *stream, at place) ([]domain.Reco
 	if events := l.recent.at(at, l.types); events != nil {
 		return events, nil
 	}
-	if err := contextError(ctx, "read", string(st.id)); err != nil {
+	if err := durable.ContextError(ctx, "read", string(st.id)); err != nil {
 		return nil, err
 	}
 	seg := l.index.bySegment(at.segment)
@@ -219,7 +220,7 @@ func (l *Log) begin(ctx context.Context, op, subject string, max int) (done func
 		l.use.RUnlock()
 		return nil, closedError(op)
 	}
-	if err := contextError(ctx, op, subject); err != nil {
+	if err := durable.ContextError(ctx, op, subject); err != nil {
 		l.use.RUnlock()
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"quipu/domain"
+	"quipu/infra/durable"
 	"quipu/infra/embedded/vfs"
 )
 
@@ -178,7 +179,7 @@ func (v *verifier) segment(ctx context.Context, seg *segment, end int64, last bo
 		v.next = first
 	}
 	for offset := int64(segmentHeaderBytes); offset < end; {
-		if err := contextError(ctx, "verify", "log"); err != nil {
+		if err := durable.ContextError(ctx, "verify", "log"); err != nil {
 			return err
 		}
 		n, what, err := v.frame(seg, &w, offset)

@@ -8,6 +8,7 @@ import (
 
 	"quipu/commands"
 	"quipu/domain"
+	"quipu/infra/durable"
 )
 
 // writer is the one place that writes. Appenders put their record into the open batch themselves,
@@ -103,7 +104,7 @@ var again = &batch{}
 // earlier result (no batch), or `again`.
 func (l *Log) enter(ctx context.Context, id domain.StreamID, expected domain.Revision, events []domain.Pending, rec []byte, partial uint32) (*batch, commands.Appended, error) {
 	w := &l.writer
-	if err := contextError(ctx, "append to", string(id)); err != nil {
+	if err := durable.ContextError(ctx, "append to", string(id)); err != nil {
 		return nil, commands.Appended{}, err
 	}
 	w.mu.Lock()
@@ -138,7 +139,7 @@ func (l *Log) enter(ctx context.Context, id domain.StreamID, expected domain.Rev
 		case <-b.taken:
 			return again, commands.Appended{}, nil
 		case <-ctx.Done():
-			return nil, commands.Appended{}, contextError(ctx, "append to", string(id))
+			return nil, commands.Appended{}, durable.ContextError(ctx, "append to", string(id))
 		}
 	}
 	defer w.mu.Unlock()
@@ -320,6 +321,9 @@ func (w *writer) fail(l *Log, b *batch, err error) {
 	undone := isUndone(err)
 	if undone {
 		kind, message = domain.KindUnavailable, "nothing was written"
+		if diskFull(err) {
+			message = "the disk is full; nothing was written"
+		}
 	}
 	l.logger.Error("a batch could not be written", "error", err, "nothing_written", undone)
 	w.mu.Lock()
