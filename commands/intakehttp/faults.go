@@ -3,6 +3,7 @@ package intakehttp
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"quipu/domain"
 )
@@ -19,8 +20,11 @@ type Fault struct {
 // faultsMax bounds the answer to a request that is wrong everywhere.
 const faultsMax = 50
 
+// add notes a fault; of several with one field, which the parser and a node type may both look at,
+// the first stays.
 func (f *faults) add(field, format string, args ...any) {
-	if len(f.list) < faultsMax {
+	known := slices.ContainsFunc(f.list, func(have Fault) bool { return have.Field == field })
+	if !known && len(f.list) < faultsMax {
 		f.list = append(f.list, Fault{Field: field, Message: fmt.Sprintf(format, args...)})
 	}
 }

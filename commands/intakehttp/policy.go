@@ -1,6 +1,7 @@
 package intakehttp
 
 import (
+	"math"
 	"strconv"
 	"time"
 
@@ -40,8 +41,11 @@ func (p *parser) duration(v domain.Value, at string, most time.Duration) time.Du
 }
 
 // retry reads {attempts, initial, factor, max, jitter} over the default policy. false or 0 attempts
-// turn retries off.
+// turn retries off; null, like true, leaves the default.
 func (p *parser) retry(v domain.Value, at string, r *workflow.Retry) {
+	if rawjson.KindOf(v.JSON) == rawjson.Null {
+		return
+	}
 	if rawjson.KindOf(v.JSON) == rawjson.Bool {
 		if string(rawjson.Trim(v.JSON)) == "false" {
 			r.Attempts = 1
@@ -56,7 +60,11 @@ func (p *parser) retry(v domain.Value, at string, r *workflow.Retry) {
 		field := at + "/" + rawjson.EscapeKey(m.Key)
 		switch m.Key {
 		case "attempts", "max_attempts":
-			r.Attempts = max(1, int(p.number(m.Value, field, 0, workflow.RetryAttemptsMax)))
+			n := p.number(m.Value, field, 0, workflow.RetryAttemptsMax)
+			if n != math.Trunc(n) {
+				p.shape.add(field, "must be a whole number")
+			}
+			r.Attempts = max(1, int(n))
 		case "initial":
 			r.Initial = p.duration(m.Value, field, workflow.RetryDelayMax)
 		case "max":

@@ -62,7 +62,7 @@ func (r *Routes) runDAG(c *fiber.Ctx) error {
 	defer cancel()
 	out, err := r.Runs.StartRun(ctx, q)
 	if err != nil {
-		return err
+		return relocate(err, body)
 	}
 	c.Set(HeaderPosition, out.Position.Cursor(r.LogID))
 	b := append(make([]byte, 0, 160), `{"status":"processing","task_id":`...)
@@ -74,6 +74,19 @@ func (r *Routes) runDAG(c *fiber.Ctx) error {
 	return sendJSON(c, append(b, '}'))
 }
 
+// relocate makes the place of a fault in the graph one in the body that the client sent, which may
+// have had the workflow wrapped.
+func relocate(err error, body []byte) error {
+	var e *domain.Error
+	if !errors.As(err, &e) || !strings.HasPrefix(e.Field, "/tasks") && !strings.HasPrefix(e.Field, "/edges") {
+		return err
+	}
+	if _, wrapped := rawjson.Get(body, "/workflow_data"); !wrapped {
+		return err
+	}
+	return e.WithField("/workflow_data" + e.Field)
+}
+
 func sendJSON(c *fiber.Ctx, b []byte) error {
 	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
 	return c.Send(b)
@@ -82,7 +95,11 @@ func sendJSON(c *fiber.Ctx, b []byte) error {
 // traceparent passes a W3C trace context on if it has the form of one; its own copy, because the
 // framework's strings are only valid during the request.
 func traceparent(s string) string {
-	if len(s) != 55 || s[2] != '-' || s[35] != '-' || s[52] != '-' || strings.Trim(s, "0123456789abcdef-") != "" {
+	if len(s) != 55 || s[2] != '-' || s[35] != '-' || s[52] != '-' || strings.Count(s, "-") != 3 || strings.Trim(s, "0123456789abcdef-") != "" {
+		return ""
+	}
+	// Ids of zeros and version ff are invalid by the standard.
+	if s[:2] == "ff" || strings.Trim(s[3:35], "0") == "" || strings.Trim(s[36:52], "0") == "" {
 		return ""
 	}
 	return strings.Clone(s)

@@ -247,7 +247,9 @@ func (p *parser) traits(n *workflow.Node, function, at string) {
 		case "retry":
 			p.retry(m.Value, at+"/params/config/retry", &n.Retry)
 		case "timeout":
-			n.Timeout = p.duration(m.Value, at+"/params/config/timeout", taskTimeoutMax)
+			if rawjson.KindOf(m.Value.JSON) != rawjson.Null {
+				n.Timeout = p.duration(m.Value, at+"/params/config/timeout", taskTimeoutMax)
+			}
 		}
 	}
 }
