@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/url"
 	"strconv"
 	"time"
@@ -46,6 +47,7 @@ type runner struct {
 	ids      IDs
 	clock    Clock
 	hooks    Hooks
+	logger   *slog.Logger
 }
 
 // submit hands a to the pool. Exactly one is called in the end: tell with the command that reports
@@ -71,11 +73,11 @@ func (r *runner) submit(effects Effects, a attempt, timeout time.Duration, tell 
 			dropped() // the run has ended or the process stops; a late result would be dropped anyway
 			return
 		}
-		c, outcome := r.report(&a, n, reply, err)
+		c, outcome := r.reportSafely(&a, n, reply, err)
 		r.ended(n.Type, started, outcome)
 		tell(envelope{command: c, cause: wire.Cause{
 			Actor:         wire.Actor{Kind: wire.ActorSystem, ID: r.node, Via: "executor"},
-			CommandID:     "result:" + id + ":" + r.node,
+			CommandID:     commandID("result:", id+":"+r.node),
 			CorrelationID: a.runID,
 			CausationID:   a.cause.String(),
 		}})
@@ -117,6 +119,19 @@ func openFailure(err error) error {
 		Type: "PayloadError", Code: "PAYLOAD_UNREADABLE", Retryable: kind == domain.KindUnavailable,
 		Message: "the stored input of this task cannot be opened: " + kind.String(),
 	}
+}
+
+// reportSafely is report; a panic in it, which nobody else catches, fails the task.
+func (r *runner) reportSafely(a *attempt, n *workflow.Node, reply node.Reply, err error) (c run.Command, outcome string) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.logger.Error("recording an outcome panicked", "run_id", a.runID, "task", n.Name, "error", panicError("report", a.runID, v))
+			c, outcome = run.FailTask{Task: n.Name, Attempt: a.number, Error: run.ErrorInfo{
+				Type: "InternalError", Code: "PANIC", Message: "the server failed at recording the task's outcome",
+			}}, "failed"
+		}
+	}()
+	return r.report(a, n, reply, err)
 }
 
 // report turns the outcome of an attempt into the command that records it.

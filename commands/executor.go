@@ -2,8 +2,11 @@ package commands
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"hash/maphash"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"quipu/commands/node"
 	"quipu/domain"
 	"quipu/domain/run"
+	"quipu/domain/workflow"
 )
 
 // Deps are the executor's collaborators; all are required but Logger and Hooks.
@@ -49,18 +53,37 @@ type Executor struct {
 	quarantined atomic.Int64
 	pendingMu   sync.Mutex
 	pending     []string // runs that wait for a free place, in order
+	reserved    int      // starts under way that will wait
 	names       nameLocks
+	loading     chan struct{} // one entry per load at work
 }
 
 // shardLoop drives one shard.
 type shardLoop struct {
-	shard *shard
-	in    chan input
+	shard  *shard
+	in     chan input
+	timers map[string]map[timerKey]func() bool // by run; they belong to the loop
 }
+
+// timerKey names a timer of a run: that of a task's retry, or the one of its mailbox.
+type timerKey struct {
+	kind timerKind
+	task string
+}
+
+type timerKind uint8
+
+const (
+	timerMailbox timerKind = iota
+	timerTask
+)
 
 const (
 	shardCount = 8
 	shardQueue = 1024
+	// loadsMax is how many runs are read from the log at once: a recovery of thousands must not hold
+	// all their pages in memory together.
+	loadsMax = 32
 )
 
 // NewExecutor builds an executor. Each has an incarnation of its own, so that a restart is told
@@ -71,12 +94,13 @@ func NewExecutor(deps Deps, limits Limits) *Executor {
 	}
 	e := &Executor{
 		deps: deps, limits: limits.withDefaults(), node: deps.IDs.NewID(), seed: maphash.MakeSeed(), ready: make(chan struct{}), effectEnded: make(chan struct{}, 1),
+		loading: make(chan struct{}, loadsMax),
 	}
 	e.work, e.stop = context.WithCancelCause(context.Background())
-	e.runner = runner{registry: deps.Registry, node: e.node, ids: deps.IDs, clock: deps.Clock, hooks: deps.Hooks}
+	e.runner = runner{registry: deps.Registry, node: e.node, ids: deps.IDs, clock: deps.Clock, hooks: deps.Hooks, logger: deps.Logger}
 	for range shardCount {
 		e.shards = append(e.shards, &shardLoop{
-			in: make(chan input, shardQueue),
+			in: make(chan input, shardQueue), timers: map[string]map[timerKey]func() bool{},
 			shard: &shard{
 				node: e.node, limits: e.limits, compute: deps.Compute, ids: deps.IDs, work: e.work, runs: map[string]*mailbox{}, recent: newRecentRuns(),
 			},
@@ -100,7 +124,9 @@ func (e *Executor) Run(ctx context.Context) error {
 		loops.Go(func() { e.loop(l) })
 	}
 	err := e.recover(ctx)
-	if err == nil {
+	if ctx.Err() != nil {
+		err = nil // asked to stop meanwhile
+	} else if err == nil {
 		close(e.ready)
 		<-ctx.Done()
 	}
@@ -128,6 +154,11 @@ func (e *Executor) Drain(ctx context.Context) error {
 }
 
 func (e *Executor) loop(l *shardLoop) {
+	defer func() {
+		for id := range l.timers {
+			e.stopTimers(l, id)
+		}
+	}()
 	for {
 		select {
 		case <-e.work.Done():
@@ -143,6 +174,9 @@ func (e *Executor) loop(l *shardLoop) {
 // send puts an input into the shard of a run. It reports false when the executor stops or ctx ends.
 func (e *Executor) send(ctx context.Context, runID string, in input) error {
 	l := e.shards[maphash.String(e.seed, runID)%shardCount]
+	if e.work.Err() != nil {
+		return context.Cause(e.work)
+	}
 	select {
 	case l.in <- in:
 		return nil
@@ -158,25 +192,38 @@ func (e *Executor) carryOut(l *shardLoop, o output) {
 	case outAppend:
 		e.wg.Go(func() { l.put(e, e.append(o)) })
 	case outRepeat:
-		e.after(o.after, func() { l.put(e, inRepeat{runID: o.runID, flight: o.flight}) })
+		e.after(l, o.runID, timerKey{}, o.after, func() { l.put(e, inRepeat{runID: o.runID, flight: o.flight}) })
 	case outLoad:
 		if o.wait > 0 {
-			e.after(o.wait, func() { l.put(e, e.load(o)) })
+			e.after(l, o.runID, timerKey{}, o.wait, func() { l.put(e, e.load(o)) })
 			return
 		}
 		e.wg.Go(func() { l.put(e, e.load(o)) })
 	case outEffect:
 		e.start(l, o.attempt)
 	case outTimer:
-		e.after(o.at.Sub(e.deps.Clock.Now()), func() {
+		e.after(l, o.runID, timerKey{timerTask, o.task}, min(o.at.Sub(e.deps.Clock.Now()), workflow.RetryDelayMax), func() {
 			l.put(e, inCommand{runID: o.runID, envelope: envelope{
-				command: run.StartAttempt{Task: o.task, Node: e.node},
-				cause:   e.systemCause(o.runID, "timer", "retry:"+o.runID+"/"+o.task+":"+o.at.Format(domain.TimeLayout)),
+				command: run.StartAttempt{At: o.at, Task: o.task, Node: e.node},
+				cause:   e.systemCause(o.runID, "timer", commandID("retry:", o.runID+"/"+o.task+":"+o.at.Format(domain.TimeLayout))),
 			}})
 		})
 	case outRetired:
+		e.stopTimers(l, o.runID)
 		e.retired(o)
+	case outPlace:
+		e.open(e.leave())
 	}
+}
+
+// commandID keeps ids within what decisions reckon with, whatever a task is called.
+func commandID(kind, id string) string {
+	const most = 100
+	if len(kind)+len(id) > most {
+		sum := sha256.Sum256([]byte(id))
+		id = hex.EncodeToString(sum[:])
+	}
+	return kind + id
 }
 
 // start hands an attempt to the pool. While draining it does not: its start is on record, and the
@@ -209,8 +256,31 @@ func (l *shardLoop) put(e *Executor, in input) {
 	}
 }
 
-func (e *Executor) after(d time.Duration, f func()) {
-	e.deps.Clock.AfterFunc(max(d, 0), f)
+// after sets a timer of a run in place of an earlier one of the same key. It is called from the
+// shard's loop, which stops what is left when the run retires or the executor stops.
+func (e *Executor) after(l *shardLoop, runID string, k timerKey, d time.Duration, f func()) {
+	of := l.timers[runID]
+	if of == nil {
+		of = map[timerKey]func() bool{}
+		l.timers[runID] = of
+	}
+	if stop := of[k]; stop != nil && stop() {
+		e.wg.Done()
+	}
+	e.wg.Add(1)
+	of[k] = e.deps.Clock.AfterFunc(max(d, 0), func() {
+		defer e.wg.Done()
+		f()
+	})
+}
+
+func (e *Executor) stopTimers(l *shardLoop, runID string) {
+	for _, stop := range l.timers[runID] {
+		if stop() {
+			e.wg.Done()
+		}
+	}
+	delete(l.timers, runID)
 }
 
 func (e *Executor) append(o outAppend) input {
@@ -232,11 +302,24 @@ func (e *Executor) append(o outAppend) input {
 
 func (e *Executor) load(o outLoad) input {
 	ctx := e.work
+	select {
+	case e.loading <- struct{}{}:
+		defer func() { <-e.loading }()
+	case <-ctx.Done():
+		return inLoaded{runID: o.runID, err: context.Cause(ctx)}
+	}
 	l, err := load(ctx, e.deps.Log, e.deps.Blobs, o.stream, o.after)
 	if err != nil {
 		return inLoaded{runID: o.runID, err: err}
 	}
-	session, err := e.deps.Secrets.Session(ctx, o.stream, l.secrets)
+	// Running effects seal with the session there is: another one beside it would hand out the same
+	// ids for other secrets.
+	session := o.session
+	if session == nil {
+		session, err = e.deps.Secrets.Session(ctx, o.stream, l.secrets)
+	} else {
+		err = session.learn(ctx, l.secrets)
+	}
 	return inLoaded{runID: o.runID, loaded: l, session: session, err: err}
 }
 
@@ -247,10 +330,20 @@ func (e *Executor) retired(o outRetired) {
 		if e.deps.Hooks.Quarantined != nil {
 			e.deps.Hooks.Quarantined(RunStream(o.runID), o.quarantined)
 		}
-	} else if e.deps.Hooks.Ended != nil {
+	} else if e.deps.Hooks.Ended != nil && o.status != "" {
 		e.deps.Hooks.Ended(o.status)
 	}
-	e.leave()
+	switch {
+	case o.waits:
+		e.open(e.wait(o.runID, true))
+	case o.held:
+		e.unreserve()
+	case !o.place && o.status != "":
+		e.waitNoMore(o.runID)
+	}
+	if o.place {
+		e.open(e.leave())
+	}
 }
 
 // enter takes a place among the active runs; false if all are taken.
@@ -267,8 +360,9 @@ func (e *Executor) enter() bool {
 	}
 }
 
-// leave gives a place back, or straight to the longest waiting run.
-func (e *Executor) leave() {
+// leave gives a place back, or names the longest waiting run, which it passes to: the caller opens
+// that.
+func (e *Executor) leave() string {
 	e.pendingMu.Lock()
 	var next string
 	if len(e.pending) > 0 {
@@ -278,21 +372,57 @@ func (e *Executor) leave() {
 	e.pendingMu.Unlock()
 	if next == "" {
 		e.active.Add(-1)
-		e.countRuns()
-		return
 	}
-	e.wg.Go(func() { _ = e.send(e.work, next, inOpen{runID: next}) })
+	e.countRuns()
+	return next
 }
 
-// wait puts a durable run behind the others that wait for a place.
-func (e *Executor) wait(runID string) {
+// open hands a place to a run from within a shard's loop, which must not wait for another's.
+func (e *Executor) open(runID string) {
+	if runID != "" {
+		e.wg.Go(func() { _ = e.send(e.work, runID, inOpen{runID: runID}) })
+	}
+}
+
+// wait puts a durable run behind the others that wait for a place. Should a place have become free
+// in between, it returns the run that gets it, for the caller to open.
+func (e *Executor) wait(runID string, reserved bool) string {
 	e.pendingMu.Lock()
 	e.pending = append(e.pending, runID)
-	e.pendingMu.Unlock()
-	// A place may have become free in between.
-	if e.enter() {
-		e.leave()
+	if reserved {
+		e.reserved--
 	}
+	e.pendingMu.Unlock()
+	if e.enter() {
+		return e.leave()
+	}
+	e.countRuns()
+	return ""
+}
+
+// waitNoMore takes a run out of the line that ended while it waited.
+func (e *Executor) waitNoMore(runID string) {
+	e.pendingMu.Lock()
+	e.pending = slices.DeleteFunc(e.pending, func(id string) bool { return id == runID })
+	e.pendingMu.Unlock()
+	e.countRuns()
+}
+
+// reserve makes sure that a start which is about to be stored may wait.
+func (e *Executor) reserve() bool {
+	e.pendingMu.Lock()
+	defer e.pendingMu.Unlock()
+	if len(e.pending)+e.reserved >= e.limits.PendingRunsMax {
+		return false
+	}
+	e.reserved++
+	return true
+}
+
+func (e *Executor) unreserve() {
+	e.pendingMu.Lock()
+	e.reserved--
+	e.pendingMu.Unlock()
 }
 
 func (e *Executor) pendingRuns() int {

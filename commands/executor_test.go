@@ -27,6 +27,10 @@ type world struct {
 	vault *memory.Vault
 	// between, if set, is called before the first event of a run is appended.
 	between func()
+	// through, if set, wraps the log that executors see.
+	through func(commands.Log) commands.Log
+	// quarantined, if set, is told of runs put aside.
+	quarantined func(error)
 }
 
 func newWorld() *world {
@@ -43,10 +47,18 @@ func (w *world) start(t *testing.T, limits commands.Limits, types ...node.Type) 
 	if w.between != nil {
 		log = interrupted{Log: w.log, before: w.between}
 	}
+	if w.through != nil {
+		log = w.through(log)
+	}
 	e = commands.NewExecutor(commands.Deps{
 		Log: log, Blobs: w.blobs, Secrets: commands.Secrets{Vault: w.vault, Blobs: w.blobs}, Effects: effects,
 		Registry: registry, Compute: commands.Compute{Registry: registry, Blobs: w.blobs},
 		Clock: clock.System{}, IDs: clock.System{},
+		Hooks: commands.Hooks{Quarantined: func(_ domain.StreamID, err error) {
+			if w.quarantined != nil {
+				w.quarantined(err)
+			}
+		}},
 	}, limits)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"runtime/debug"
 
 	"quipu/commands/sealing"
 	"quipu/domain"
@@ -17,17 +19,32 @@ type loaded struct {
 	state   *run.State
 	head    wire.Head
 	secrets []run.Secret
-	// commands are the command ids of the events after the revision asked for.
-	commands map[string]domain.Revision
+	// since are the events after the revision asked for.
+	since []stored
+}
+
+// stored is an event found in a stream.
+type stored struct {
+	event    run.Event
+	id       domain.EventID
+	command  string
+	revision domain.Revision
+	position domain.Position
 }
 
 // readPage is how many events one read of a stream asks for.
 const readPage = 500
 
-// load folds a run. after says from which revision on command ids are collected.
-// Errors: ErrNotFound if the run has no event; ErrCorrupt if it cannot be folded.
-func load(ctx context.Context, log Log, blobs Blobs, stream domain.StreamID, after domain.Revision) (loaded, error) {
-	l := loaded{state: run.New(), head: wire.NewHead(), commands: map[string]domain.Revision{}}
+// load folds a run. after says from which revision on its events are kept; endOfStream keeps none.
+// Errors: ErrNotFound if the run has no event; ErrCorrupt if it cannot be folded; ErrInternal if
+// folding it panics, which must not end the process: it would again at each start.
+func load(ctx context.Context, log Log, blobs Blobs, stream domain.StreamID, after domain.Revision) (l loaded, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			l, err = loaded{}, panicError("load", string(stream), r)
+		}
+	}()
+	l = loaded{state: run.New(), head: wire.NewHead()}
 	for {
 		page, err := log.ReadStream(ctx, stream, l.head.Revision+1, readPage)
 		if err != nil {
@@ -48,6 +65,16 @@ func load(ctx context.Context, log Log, blobs Blobs, stream domain.StreamID, aft
 	}
 }
 
+// panicError is a panic as an error. The value may hold a payload, so only the text of the runtime's
+// own panics is kept; the stack tells the rest.
+func panicError(op, subject string, value any) error {
+	text := fmt.Sprintf("panic with a %T", value)
+	if err, ok := value.(runtime.Error); ok {
+		text = "panic: " + err.Error()
+	}
+	return domain.E(domain.KindInternal, op, subject, text+"\n"+string(debug.Stack()))
+}
+
 func (l *loaded) fact(ctx context.Context, blobs Blobs, r *domain.Recorded, after domain.Revision) (run.Fact, error) {
 	m, err := wire.DecodeMetadata(r.Metadata)
 	if err != nil {
@@ -58,7 +85,7 @@ func (l *loaded) fact(ctx context.Context, blobs Blobs, r *domain.Recorded, afte
 		return run.Fact{}, err
 	}
 	if r.Revision > after {
-		l.commands[m.CommandID] = r.Revision
+		l.since = append(l.since, stored{event: e, id: r.ID, command: m.CommandID, revision: r.Revision, position: r.Position})
 	}
 	l.head = wire.Head{Revision: r.Revision, Hash: r.Hash(), At: m.At}
 	f := run.Fact{Revision: r.Revision, At: m.At, Event: e}

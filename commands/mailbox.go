@@ -20,12 +20,18 @@ type mailbox struct {
 	effects context.Context
 	cancel  context.CancelCauseFunc
 
-	queue   []envelope
-	outside int // envelopes in queue that came from outside
-	flight  *flight
-	loading bool
-	repeats int // of the append in flight
-	waiters []chan<- *run.State
+	place   bool // holds one of Limits.ActiveRunsMax; without one it only carries out commands, no task
+	held    bool // opened by a start that found no place
+	carried bool // what was unfinished when it was opened has been asked for
+	stored  bool // an append of this mailbox is in the log
+
+	queue     []envelope
+	outside   int // envelopes in queue and flight that came from outside
+	flight    *flight
+	loading   bool
+	repeats   int // of the append in flight, and of the load
+	conflicts int // in a row
+	waiters   []chan<- *run.State
 }
 
 // envelope is one command on its way.
@@ -59,6 +65,7 @@ type flight struct {
 	parts    []part
 	next     *run.State
 	head     wire.Head
+	unknown  bool // an earlier try may have stored it
 }
 
 type part struct {
@@ -87,10 +94,15 @@ func (m *mailbox) pop() envelope {
 	if len(m.queue) == 0 {
 		m.queue = nil
 	}
+	return e
+}
+
+// answer answers an envelope that is in the queue no more.
+func (m *mailbox) answer(e *envelope, o Outcome, err error) {
 	if e.outside {
 		m.outside--
 	}
-	return e
+	e.answer(o, err)
 }
 
 // requeue puts envelopes back in front, in their order.
@@ -98,9 +110,6 @@ func (m *mailbox) requeue(parts []part) {
 	front := make([]envelope, 0, len(parts)+len(m.queue))
 	for _, p := range parts {
 		front = append(front, p.envelope)
-		if p.envelope.outside {
-			m.outside++
-		}
 	}
 	m.queue = append(front, m.queue...)
 }
@@ -112,21 +121,27 @@ const (
 	joinBytesMax  = 128 << 10
 )
 
-// decide turns waiting commands into the next append. Several join one append while it is small:
-// results that came in while the last flush ran share the next one.
-func (m *mailbox) decide(now time.Time, compute run.Compute) *flight {
-	f := &flight{expected: m.head.Revision, next: m.state, head: m.head}
+// newFlight is an append without a decision yet.
+func (m *mailbox) newFlight() *flight {
+	return &flight{expected: m.head.Revision, next: m.state, head: m.head}
+}
+
+// decide turns waiting commands into f, the next append. Several join one append while it is small:
+// results that came in while the last flush ran share the next one. It reports whether there is
+// anything to append. Should it panic, every envelope still is in the queue, among f's parts, or
+// answered.
+func (m *mailbox) decide(f *flight, now time.Time, compute run.Compute) bool {
 	bytes := 0
 	for len(m.queue) > 0 {
+		at := due(m.queue[0].command, f.head.Instant(now))
+		d, err := run.Decide(f.next, stamp(m.queue[0].command, at), compute)
 		e := m.pop()
-		at := f.head.Instant(now)
-		d, err := run.Decide(f.next, stamp(e.command, at), compute)
 		if err != nil {
-			e.answer(Outcome{RunID: m.id, Revision: f.head.Revision, State: f.next}, err)
+			m.answer(&e, Outcome{RunID: m.id, Revision: f.head.Revision, State: f.next}, err)
 			continue
 		}
 		if len(d.Events) == 0 {
-			e.answer(Outcome{RunID: m.id, Revision: f.head.Revision, State: f.next}, nil)
+			m.answer(&e, Outcome{RunID: m.id, Revision: f.head.Revision, State: f.next}, nil)
 			continue
 		}
 		from := len(f.events)
@@ -139,10 +154,17 @@ func (m *mailbox) decide(now time.Time, compute run.Compute) *flight {
 			break
 		}
 	}
-	if len(f.parts) == 0 {
-		return nil
+	return len(f.parts) > 0
+}
+
+// due is the instant of a command that is decided at the instant at. A retry comes when its timer
+// has run for as long as it had to: should the wall clock have been set back since, the instant it
+// was due counts, or the retry would be taken for early and never come again.
+func due(c run.Command, at time.Time) time.Time {
+	if c, ok := c.(run.StartAttempt); ok && at.Before(c.At) {
+		return domain.Instant(c.At)
 	}
-	return f
+	return at
 }
 
 // stamp sets a command's instant.

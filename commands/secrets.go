@@ -25,17 +25,9 @@ type Secrets struct {
 func (s Secrets) Session(ctx context.Context, stream domain.StreamID, known []run.Secret) (*Session, error) {
 	session := &Session{run: sealing.New(stream, s.Vault, s.Blobs), recorded: map[string]bool{}}
 	session.run.Know(s.Process...)
-	if len(known) == 0 {
-		return session, nil
-	}
-	list := make([]sealing.Secret, len(known))
-	for i, k := range known {
-		list[i] = sealing.Secret(k)
-	}
-	if err := session.run.Learn(ctx, list); err != nil {
+	if err := session.learn(ctx, known); err != nil {
 		return nil, err
 	}
-	session.Recorded(known)
 	return session, nil
 }
 
@@ -48,6 +40,26 @@ type Session struct {
 	mu       sync.Mutex
 	run      *sealing.Run
 	recorded map[string]bool // secret ids that stand in a stored event
+}
+
+// learn adds the secrets that the run's events list by now.
+// Errors: as Secrets.Session; ErrConflict if another process gave an id of this session to another
+// secret.
+func (s *Session) learn(ctx context.Context, known []run.Secret) error {
+	if len(known) == 0 {
+		return nil
+	}
+	list := make([]sealing.Secret, len(known))
+	for i, k := range known {
+		list[i] = sealing.Secret(k)
+	}
+	s.mu.Lock()
+	err := s.run.Learn(ctx, list)
+	s.mu.Unlock()
+	if err == nil {
+		s.Recorded(known)
+	}
+	return err
 }
 
 // SealStart takes the secrets out of a definition and an input that are stored together. inputAt

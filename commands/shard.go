@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,14 +17,21 @@ import (
 type input interface{ shardInput() }
 
 type (
-	// inStart opens a mailbox for a run that does not exist yet.
+	// inStart opens a mailbox for a run that does not exist yet. Without a place its start is stored
+	// and the run waits.
 	inStart struct {
 		runID    string
 		session  *Session
 		envelope envelope
+		place    bool
 	}
-	// inOpen opens a mailbox for a run that exists: recovery and activation.
+	// inOpen hands a place to a run that exists: recovery and activation.
 	inOpen struct{ runID string }
+	// inVisit is a command from outside for a run that may be active or not.
+	inVisit struct {
+		runID    string
+		envelope envelope
+	}
 	// inCommand is for an active run.
 	inCommand struct {
 		runID    string
@@ -55,10 +62,17 @@ type (
 		state chan<- *run.State // gets nil if the run is neither active nor lately ended; capacity 1
 		ended chan<- *run.State // optional; capacity 1
 	}
+	// inForget says that nobody waits any more for what inPeek asked to be told.
+	inForget struct {
+		runID string
+		ended chan<- *run.State
+	}
 )
 
 func (inStart) shardInput()    {}
 func (inOpen) shardInput()     {}
+func (inVisit) shardInput()    {}
+func (inForget) shardInput()   {}
 func (inCommand) shardInput()  {}
 func (inAppended) shardInput() {}
 func (inRepeat) shardInput()   {}
@@ -80,10 +94,11 @@ type (
 		after  time.Duration
 	}
 	outLoad struct {
-		runID  string
-		stream domain.StreamID
-		after  domain.Revision
-		wait   time.Duration
+		runID   string
+		stream  domain.StreamID
+		after   domain.Revision
+		session *Session // to continue; nil begins one
+		wait    time.Duration
 	}
 	outEffect struct{ attempt attempt }
 	outTimer  struct {
@@ -93,9 +108,14 @@ type (
 	// outRetired says that a run left the shard.
 	outRetired struct {
 		runID       string
-		status      string
+		status      string // how it ended, if it did so here
+		place       bool   // it gives its place back
+		held        bool   // its start found no place,
+		waits       bool   // is stored, and the run waits for one
 		quarantined error
 	}
+	// outPlace gives back a place that the run it was meant for has already.
+	outPlace struct{}
 )
 
 func (outAppend) shardOutput()  {}
@@ -104,6 +124,7 @@ func (outLoad) shardOutput()    {}
 func (outEffect) shardOutput()  {}
 func (outTimer) shardOutput()   {}
 func (outRetired) shardOutput() {}
+func (outPlace) shardOutput()   {}
 
 // shard holds the mailboxes of a part of the runs. Step is its whole behaviour; it belongs to one
 // goroutine.
@@ -126,18 +147,22 @@ func (s *shard) Step(now time.Time, in input) []output {
 	switch in := in.(type) {
 	case inStart:
 		m = s.open(in.runID)
-		m.session, m.state, m.head = in.session, run.New(), wire.NewHead()
-		m.queue = append(m.queue, in.envelope)
+		m.session, m.state = in.session, run.New()
+		m.place, m.held, m.carried = in.place, !in.place, in.place
+		s.push(m, in.envelope)
 	case inOpen:
-		if s.runs[in.runID] == nil {
+		m = s.activate(in.runID)
+	case inVisit:
+		if m = s.runs[in.runID]; m == nil {
 			m = s.open(in.runID)
-			s.load(m, domain.NoStream)
+			s.load(m, 0)
 		}
+		s.push(m, in.envelope)
 	case inCommand:
 		if m = s.runs[in.runID]; m == nil {
 			in.envelope.answer(Outcome{RunID: in.runID}, domain.E(domain.KindNotFound, "command run", in.runID, "is not active"))
-		} else if err := m.push(in.envelope, s.limits.MailboxMax); err != nil {
-			in.envelope.answer(Outcome{RunID: in.runID}, err)
+		} else {
+			s.push(m, in.envelope)
 		}
 	case inAppended:
 		if m = s.runs[in.runID]; m != nil && m.flight == in.flight {
@@ -148,11 +173,15 @@ func (s *shard) Step(now time.Time, in input) []output {
 			s.emit(outAppend{runID: m.id, stream: m.stream, flight: m.flight})
 		}
 	case inLoaded:
-		if m = s.runs[in.runID]; m != nil {
+		if m = s.runs[in.runID]; m != nil && m.loading {
 			s.loaded(m, in)
 		}
 	case inPeek:
 		s.peek(in)
+	case inForget:
+		if m := s.runs[in.runID]; m != nil {
+			m.waiters = slices.DeleteFunc(m.waiters, func(w chan<- *run.State) bool { return w == in.ended })
+		}
 	}
 	if m != nil {
 		s.drive(now, m)
@@ -169,15 +198,57 @@ func (s *shard) open(id string) *mailbox {
 	return m
 }
 
-func (s *shard) load(m *mailbox, after domain.Revision) {
-	m.loading = true
-	s.emit(outLoad{runID: m.id, stream: m.stream, after: after})
+func (s *shard) push(m *mailbox, e envelope) {
+	if err := m.push(e, s.limits.MailboxMax); err != nil {
+		e.answer(Outcome{RunID: m.id}, err)
+	}
 }
 
-// backoff is the wait before repeat number m.repeats, which it counts.
-func (s *shard) backoff(m *mailbox) time.Duration {
-	after := min(appendRetryFirst<<min(m.repeats, 20), s.limits.AppendRetryMax)
-	m.repeats++
+// activate gives a run the place that was meant for it.
+func (s *shard) activate(id string) *mailbox {
+	m := s.runs[id]
+	switch {
+	case m == nil:
+		m = s.open(id)
+		m.place = true
+		s.load(m, 0)
+	case m.place:
+		s.emit(outPlace{})
+	default:
+		m.place = true
+		if !m.loading {
+			s.carryOn(m)
+		}
+	}
+	return m
+}
+
+// carryOn asks for what a run left unfinished before its mailbox was opened.
+func (s *shard) carryOn(m *mailbox) {
+	m.carried = true
+	m.queue = append(m.queue,
+		envelope{command: run.Recover{Node: s.node}, cause: s.cause(m, "recovery", domain.EventID{})},
+		envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})})
+	for i := range m.state.Tasks() {
+		if t := m.state.Task(i); t.Phase == run.TaskBackoff {
+			s.emit(outTimer{runID: m.id, task: m.state.Graph.Nodes[i].Name, at: t.RetryAt})
+		}
+	}
+}
+
+// load asks for the run as its stream has it.
+func (s *shard) load(m *mailbox, wait time.Duration) {
+	after := endOfStream
+	if m.state != nil {
+		after = m.head.Revision
+	}
+	m.loading = true
+	s.emit(outLoad{runID: m.id, stream: m.stream, after: after, session: m.session, wait: wait})
+}
+
+// backoff is the wait before the n-th try after the first.
+func (s *shard) backoff(n int) time.Duration {
+	after := min(appendRetryFirst<<min(n, 20), s.limits.AppendRetryMax)
 	return after + time.Duration(float64(after)*0.2*s.ids.Jitter())
 }
 
@@ -193,7 +264,8 @@ func (s *shard) peek(in inPeek) {
 	}
 }
 
-// drive sends the next append if none is in flight, and retires the run when it has ended.
+// drive sends the next append if none is in flight, and retires the run when it has ended or, having
+// no place, has no command left.
 func (s *shard) drive(now time.Time, m *mailbox) {
 	if s.runs[m.id] != m || m.loading || m.flight != nil {
 		return
@@ -201,19 +273,21 @@ func (s *shard) drive(now time.Time, m *mailbox) {
 	if len(m.queue) > 0 {
 		s.decide(now, m)
 	}
-	if s.runs[m.id] == m && m.flight == nil && !m.loading && (m.state.Phase.Ended() || m.state.Phase == run.None) {
-		s.retire(m, m.state.Phase.String(), nil)
+	if s.runs[m.id] == m && m.flight == nil && (!m.place || m.state.Phase != run.Running) {
+		s.retire(m, nil)
 	}
 }
 
 func (s *shard) decide(now time.Time, m *mailbox) {
+	f := m.newFlight()
 	defer func() {
 		// A panic here is a bug in deciding one run; it must not take the others along.
 		if r := recover(); r != nil {
-			s.quarantine(m, domain.E(domain.KindInternal, "decide", m.id, fmt.Sprintf("panic: %v\n%s", r, debug.Stack())))
+			m.requeue(f.parts)
+			s.quarantine(m, panicError("decide", m.id, r))
 		}
 	}()
-	if f := m.decide(now, s.compute); f != nil {
+	if m.decide(f, now, s.compute) {
 		m.flight, m.repeats = f, 0
 		s.emit(outAppend{runID: m.id, stream: m.stream, flight: f})
 	}
@@ -222,7 +296,7 @@ func (s *shard) decide(now time.Time, m *mailbox) {
 func (s *shard) appended(m *mailbox, in inAppended) {
 	f := m.flight
 	if in.err == nil {
-		m.flight = nil
+		m.flight, m.conflicts, m.stored = nil, 0, true
 		m.state, m.head = f.next, f.head
 		s.follow(m, f, in.appended)
 		return
@@ -231,17 +305,33 @@ func (s *shard) appended(m *mailbox, in inAppended) {
 	case domain.KindConflict:
 		m.flight = nil
 		m.requeue(f.parts)
-		s.load(m, f.expected)
+		// Somebody else got ahead: once is bad luck, more often is a fight that needs a pause.
+		wait := time.Duration(0)
+		if m.conflicts++; m.conflicts > 1 {
+			wait = s.backoff(m.conflicts - 2)
+		}
+		m.repeats = 0
+		s.load(m, wait)
 	case domain.KindUnavailable, domain.KindExhausted:
+		if f.unknown {
+			s.repeat(m, f) // this try was not stored; an earlier one may have been
+			return
+		}
 		s.giveUpOrRepeat(m, f, in.err)
 	case domain.KindIndeterminate, domain.KindCanceled, domain.KindDeadline:
+		f.unknown = true
 		s.repeat(m, f)
 	default:
 		m.flight = nil
-		s.quarantine(m, fmt.Errorf("append %s: %w", m.stream, in.err))
-		for i := range f.parts {
-			f.parts[i].envelope.answer(Outcome{RunID: m.id}, in.err)
+		err := fmt.Errorf("append %s: %w", m.stream, in.err)
+		answer := err
+		if f.unknown {
+			answer = domain.Wrap(domain.KindIndeterminate, "append", string(m.stream), in.err)
 		}
+		for i := range f.parts {
+			m.answer(&f.parts[i].envelope, Outcome{RunID: m.id}, answer)
+		}
+		s.quarantine(m, err)
 	}
 }
 
@@ -251,7 +341,7 @@ func (s *shard) giveUpOrRepeat(m *mailbox, f *flight, err error) {
 	kept := f.parts[:0:0]
 	for _, p := range f.parts {
 		if p.envelope.outside {
-			p.envelope.answer(Outcome{RunID: m.id}, err)
+			m.answer(&p.envelope, Outcome{RunID: m.id}, err)
 		} else {
 			kept = append(kept, p)
 		}
@@ -267,7 +357,8 @@ func (s *shard) giveUpOrRepeat(m *mailbox, f *flight, err error) {
 const appendRetryFirst = 10 * time.Millisecond
 
 func (s *shard) repeat(m *mailbox, f *flight) {
-	s.emit(outRepeat{runID: m.id, flight: f, after: s.backoff(m)})
+	s.emit(outRepeat{runID: m.id, flight: f, after: s.backoff(m.repeats)})
+	m.repeats++
 }
 
 // follow answers the commands of a stored append and carries out what its events ask for.
@@ -275,7 +366,7 @@ func (s *shard) follow(m *mailbox, f *flight, at Appended) {
 	for i := range f.parts {
 		p := &f.parts[i]
 		position := at.Position
-		p.envelope.answer(Outcome{RunID: m.id, Revision: p.revision, Position: position, State: f.next}, nil)
+		m.answer(&p.envelope, Outcome{RunID: m.id, Revision: p.revision, Position: position, State: f.next}, nil)
 	}
 	if m.state.Phase.Ended() {
 		m.cancel(errRunEnded)
@@ -328,7 +419,11 @@ func (s *shard) carryOut(m *mailbox, e run.Event, id domain.EventID) {
 
 func (s *shard) dispatch(m *mailbox, task string, attemptNo int, cause domain.EventID) {
 	i, ok := m.state.Graph.Index(task)
-	if !ok || m.state.Graph.Nodes[i].Pure || m.state.Task(i).Phase != run.TaskRunning || int(m.state.Task(i).Attempt) != attemptNo {
+	if !ok || m.state.Graph.Nodes[i].Pure {
+		return
+	}
+	// An attempt that another process began is that one's to run.
+	if t := m.state.Task(i); t.Phase != run.TaskRunning || int(t.Attempt) != attemptNo || t.Node != s.node {
 		return
 	}
 	s.emit(outEffect{attempt: attempt{
@@ -339,7 +434,7 @@ func (s *shard) dispatch(m *mailbox, task string, attemptNo int, cause domain.Ev
 func (s *shard) cause(m *mailbox, via string, causation domain.EventID) wire.Cause {
 	c := wire.Cause{
 		Actor: wire.Actor{Kind: wire.ActorSystem, ID: s.node, Via: via}, CorrelationID: m.id,
-		CommandID: via + ":" + m.id + ":" + strconv.FormatInt(int64(m.head.Revision), 10),
+		CommandID: via + ":" + m.id + ":" + strconv.FormatInt(int64(m.head.Revision), 10) + ":" + s.node,
 	}
 	if causation != (domain.EventID{}) {
 		c.CausationID = causation.String()
@@ -351,67 +446,105 @@ func (s *shard) cause(m *mailbox, via string, causation domain.EventID) wire.Cau
 func (s *shard) loaded(m *mailbox, in inLoaded) {
 	m.loading = false
 	if in.err != nil {
-		if k := domain.KindOf(in.err); k == domain.KindUnavailable || k == domain.KindDeadline || k == domain.KindCanceled {
-			m.loading = true
-			s.emit(outLoad{runID: m.id, stream: m.stream, after: m.head.Revision, wait: s.backoff(m)})
-			return
-		}
-		s.quarantine(m, in.err)
+		s.loadFailed(m, in.err)
 		return
 	}
-	first := m.state == nil
-	m.state, m.head = in.loaded.state, in.loaded.head
-	if in.session != nil {
-		m.session = in.session
-	}
+	again := m.state != nil
+	m.state, m.head, m.session, m.repeats = in.loaded.state, in.loaded.head, in.session, 0
 	s.answerRepeats(m, in.loaded)
-	if !first || m.state.Phase != run.Running {
+	if m.state.Phase == run.PhaseAbandoned && !again {
+		s.answerAll(m, domain.E(domain.KindNotFound, "command run", m.id, "does not exist"))
+	}
+	if m.state.Phase != run.Running || !m.place {
 		return
 	}
-	m.queue = append(m.queue,
-		envelope{command: run.Recover{Node: s.node}, cause: s.cause(m, "recovery", domain.EventID{})},
-		envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})})
-	for i := range m.state.Tasks() {
-		if t := m.state.Task(i); t.Phase == run.TaskBackoff {
-			s.emit(outTimer{runID: m.id, task: m.state.Graph.Nodes[i].Name, at: t.RetryAt})
+	if !m.carried {
+		s.carryOn(m)
+	}
+	if again {
+		// What came between may be an append of this process whose outcome was unknown: what it asks
+		// for has not been carried out.
+		for _, e := range in.loaded.since {
+			s.carryOut(m, e.event, e.id)
 		}
+		m.queue = append(m.queue, envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})})
+	}
+}
+
+func (s *shard) loadFailed(m *mailbox, err error) {
+	if m.state == nil && !m.place {
+		// Nothing depends on it but the commands that brought it here.
+		s.answerAll(m, err)
+		s.retire(m, nil)
+		return
+	}
+	switch domain.KindOf(err) {
+	case domain.KindUnavailable, domain.KindExhausted, domain.KindDeadline, domain.KindCanceled:
+		s.load(m, s.backoff(m.repeats))
+		m.repeats++
+	default:
+		s.quarantine(m, err)
 	}
 }
 
 // answerRepeats answers the commands that the stream turned out to hold already.
 func (s *shard) answerRepeats(m *mailbox, l loaded) {
+	if len(l.since) == 0 {
+		return
+	}
+	last := make(map[string]*stored, len(l.since))
+	for i := range l.since {
+		last[l.since[i].command] = &l.since[i]
+	}
 	kept := m.queue[:0:0]
 	for _, e := range m.queue {
-		if revision, done := l.commands[e.cause.CommandID]; done && e.cause.CommandID != "" {
-			if e.outside {
-				m.outside--
-			}
-			e.answer(Outcome{RunID: m.id, Revision: revision, State: m.state}, nil)
+		at, done := last[e.cause.CommandID]
+		if !done || e.cause.CommandID == "" {
+			kept = append(kept, e)
 			continue
 		}
-		kept = append(kept, e)
+		m.stored = true
+		m.session.Recorded(secretsOf(e.command))
+		m.answer(&e, Outcome{RunID: m.id, Revision: at.revision, Position: at.position, State: m.state}, nil)
 	}
 	m.queue = kept
 }
 
-// quarantine takes a run out of work without touching its stream.
-func (s *shard) quarantine(m *mailbox, err error) {
+func (s *shard) answerAll(m *mailbox, err error) {
 	for i := range m.queue {
 		m.queue[i].answer(Outcome{RunID: m.id}, err)
 	}
 	m.queue, m.outside = nil, 0
-	s.retire(m, "quarantined", err)
 }
 
-func (s *shard) retire(m *mailbox, status string, quarantined error) {
+// quarantine takes a run out of work without touching its stream.
+func (s *shard) quarantine(m *mailbox, err error) {
+	answer := err
+	if domain.KindOf(err) == domain.KindInternal {
+		answer = domain.E(domain.KindInternal, "command run", m.id, "the server failed at this run and put it aside; its log has the details")
+	}
+	s.answerAll(m, answer)
+	s.retire(m, err)
+}
+
+func (s *shard) retire(m *mailbox, quarantined error) {
 	delete(s.runs, m.id)
 	m.cancel(errRunEnded)
 	for _, w := range m.waiters {
 		w <- m.state
 	}
 	m.waiters = nil
-	if m.state != nil && m.state.Phase.Ended() && m.state.Phase != run.PhaseAbandoned && quarantined == nil {
-		s.recent.put(m.state)
+	o := outRetired{runID: m.id, place: m.place, held: m.held, quarantined: quarantined}
+	if m.state != nil && quarantined == nil {
+		if m.state.Phase.Ended() && m.state.Phase != run.PhaseAbandoned {
+			if s.recent.get(m.id) == nil {
+				s.recent.put(m.state)
+			}
+			if m.stored {
+				o.status = m.state.Phase.String()
+			}
+		}
+		o.waits = m.held && !m.place && m.state.Phase == run.Running
 	}
-	s.emit(outRetired{runID: m.id, status: status, quarantined: quarantined})
+	s.emit(o)
 }

@@ -64,6 +64,9 @@ func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error
 	start.RunID, start.Source, start.FlowName, start.RunName = id, q.Source, q.FlowName, q.RunName
 	start.WorkflowID, start.BodySHA256, start.Node = q.WorkflowID, q.BodySHA256, e.node
 
+	if e.work.Err() != nil {
+		return Outcome{}, context.Cause(e.work)
+	}
 	admitted, err := e.admit(id)
 	if err != nil {
 		return Outcome{}, err
@@ -74,6 +77,11 @@ func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error
 	cause := wire.Cause{Actor: q.Actor, CommandID: "start:" + id, CorrelationID: id, Traceparent: q.Trace}
 	if err := e.bindName(ctx, name.Bound{FlowName: q.FlowName, RunName: q.RunName, ExecutionID: id}, cause); err != nil {
 		e.dismiss(admitted)
+		if errors.Is(err, domain.ErrIndeterminate) || errors.Is(err, domain.ErrConflict) {
+			// Whether the name is bound is not known or others keep getting it; that the run has not
+			// started is. A binding without a run holds nobody up.
+			err = domain.Wrap(domain.KindUnavailable, "start run", id, err)
+		}
 		return Outcome{}, err
 	}
 	out, err := e.begin(ctx, start, session, cause, admitted)
@@ -135,36 +143,33 @@ func (e *Executor) admit(id string) (bool, error) {
 	if e.enter() {
 		return true, nil
 	}
-	if e.pendingRuns() >= e.limits.PendingRunsMax {
+	if !e.reserve() {
 		return false, domain.E(domain.KindExhausted, "start run", id, fmt.Sprintf(
 			"%d runs are active and %d wait; try again later", e.limits.ActiveRunsMax, e.limits.PendingRunsMax)).WithCode("OVERLOADED")
 	}
 	return false, nil
 }
 
+// dismiss gives back what admit took.
 func (e *Executor) dismiss(admitted bool) {
-	if admitted {
-		e.leave()
+	if !admitted {
+		e.unreserve()
+		return
+	}
+	if next := e.leave(); next != "" {
+		_ = e.send(e.work, next, inOpen{runID: next})
 	}
 }
 
 // begin appends the run's first events and waits until they are durable.
 func (e *Executor) begin(ctx context.Context, start run.Start, session *Session, cause wire.Cause, admitted bool) (Outcome, error) {
 	id := start.RunID
-	if !admitted {
-		// No mailbox: the run's own comes when a place is free.
-		out, err := e.beginHeld(ctx, start, cause)
-		if err == nil {
-			e.wait(id)
-		}
-		return out, err
-	}
 	type answer struct {
 		out Outcome
 		err error
 	}
 	answered := make(chan answer, 1)
-	err := e.send(ctx, id, inStart{runID: id, session: session, envelope: envelope{
+	err := e.send(ctx, id, inStart{runID: id, session: session, place: admitted, envelope: envelope{
 		command: start, cause: cause, outside: true,
 		reply: func(o Outcome, err error) { answered <- answer{o, err} },
 	}})
@@ -180,21 +185,6 @@ func (e *Executor) begin(ctx context.Context, start run.Start, session *Session,
 	case <-e.work.Done():
 		return Outcome{}, domain.Wrap(domain.KindIndeterminate, "start run", id, context.Cause(e.work))
 	}
-}
-
-func (e *Executor) beginHeld(ctx context.Context, start run.Start, cause wire.Cause) (Outcome, error) {
-	m := &mailbox{id: start.RunID, stream: RunStream(start.RunID), state: run.New(), head: wire.NewHead()}
-	var decideErr error
-	m.queue = []envelope{{command: start, cause: cause, reply: func(_ Outcome, err error) { decideErr = err }}}
-	f := m.decide(e.deps.Clock.Now(), e.deps.Compute)
-	if f == nil {
-		return Outcome{}, decideErr
-	}
-	done := e.append(outAppend{runID: m.id, stream: m.stream, flight: f}).(inAppended)
-	if done.err != nil {
-		return Outcome{}, done.err
-	}
-	return Outcome{RunID: m.id, Revision: done.appended.Revision, Position: done.appended.Position, State: f.next}, ctx.Err()
 }
 
 // nameLocks serialises the starts of one name in this process; across processes the exact revision
@@ -221,7 +211,8 @@ func (n *nameLocks) of(stream domain.StreamID) *sync.Mutex {
 	return &n.locks[maphash.String(nameSeed, string(stream))%uint64(len(n.locks))]
 }
 
-// bindAttemptsMax bounds how often a start fights another process for a name.
+// bindAttemptsMax bounds how often a start fights another process for a name, or asks a log that does
+// not know what it has stored.
 const bindAttemptsMax = 5
 
 // bindName makes the pair stand for b.ExecutionID, unless an unfinished run holds it.
@@ -230,13 +221,15 @@ func (e *Executor) bindName(ctx context.Context, b name.Bound, cause wire.Cause)
 	lock := e.names.of(stream)
 	lock.Lock()
 	defer lock.Unlock()
-	var err error
-	for range bindAttemptsMax {
-		if err = e.tryBind(ctx, stream, b, cause); !errors.Is(err, domain.ErrConflict) {
+	for try := 0; ; try++ {
+		err := e.tryBind(ctx, stream, b, cause)
+		if !errors.Is(err, domain.ErrConflict) && !errors.Is(err, domain.ErrIndeterminate) || try == bindAttemptsMax-1 {
+			return err
+		}
+		if !e.pause(ctx, appendRetryFirst<<try, nil) {
 			return err
 		}
 	}
-	return err
 }
 
 func (e *Executor) tryBind(ctx context.Context, stream domain.StreamID, b name.Bound, cause wire.Cause) error {
@@ -244,7 +237,10 @@ func (e *Executor) tryBind(ctx context.Context, stream domain.StreamID, b name.B
 	if err != nil {
 		return err
 	}
-	if bound.ExecutionID != "" && bound.ExecutionID != b.ExecutionID {
+	if bound.ExecutionID == b.ExecutionID {
+		return nil // an earlier try was stored after all
+	}
+	if bound.ExecutionID != "" {
 		if err := e.release(ctx, bound, cause); err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"quipu/domain"
@@ -10,10 +9,13 @@ import (
 	"quipu/domain/wire"
 )
 
-// Cancel ends a run on request and returns once that is durable.
+// Cancel ends a run on request, be it active, waiting for a place or put aside, and returns once that
+// is durable.
 //
 // Errors: ErrNotFound for an unknown run; ErrRefused with code RUN_ENDED if it has ended;
-// ErrExhausted if too many commands wait for it; ErrIndeterminate if ctx ends first.
+// ErrExhausted if too many commands wait for it; ErrUnavailable if certainly nothing was stored;
+// ErrIndeterminate if something may have been, as when ctx ends first; ErrCorrupt if it cannot be
+// read.
 func (e *Executor) Cancel(ctx context.Context, runID, reason string, actor wire.Actor) (Outcome, error) {
 	began := e.deps.Clock.Now()
 	out, err := e.cancel(ctx, runID, reason, actor)
@@ -33,7 +35,7 @@ func (e *Executor) cancel(ctx context.Context, runID, reason string, actor wire.
 		err error
 	}
 	answered := make(chan answer, 1)
-	err := e.send(ctx, runID, inCommand{runID: runID, envelope: envelope{
+	err := e.send(ctx, runID, inVisit{runID: runID, envelope: envelope{
 		command: run.Cancel{Reason: reason}, outside: true,
 		cause: wire.Cause{Actor: actor, CommandID: "cancel:" + e.deps.IDs.NewID(), CorrelationID: runID},
 		reply: func(o Outcome, err error) { answered <- answer{o, err} },
@@ -43,28 +45,12 @@ func (e *Executor) cancel(ctx context.Context, runID, reason string, actor wire.
 	}
 	select {
 	case a := <-answered:
-		if errors.Is(a.err, domain.ErrNotFound) {
-			return e.cancelInactive(ctx, runID)
-		}
 		return a.out, a.err
 	case <-ctx.Done():
 		return Outcome{}, domain.Wrap(domain.KindIndeterminate, "cancel run", runID, ctx.Err())
 	case <-e.work.Done():
 		return Outcome{}, domain.Wrap(domain.KindIndeterminate, "cancel run", runID, context.Cause(e.work))
 	}
-}
-
-// cancelInactive says why a run that is not active cannot be cancelled.
-func (e *Executor) cancelInactive(ctx context.Context, runID string) (Outcome, error) {
-	s, err := e.State(ctx, runID)
-	if err != nil {
-		return Outcome{}, err
-	}
-	if s.Phase.Ended() {
-		return Outcome{RunID: runID, Revision: s.Revision, State: s},
-			domain.E(domain.KindRefused, "cancel run", runID, "the run has already ended as "+s.Phase.String()).WithCode("RUN_ENDED")
-	}
-	return Outcome{}, domain.E(domain.KindUnavailable, "cancel run", runID, "the run waits for a place among the active ones; try again later").WithCode("RUN_WAITING")
 }
 
 // State returns a run as of its last stored event: from its mailbox if it is active, else folded
@@ -74,7 +60,7 @@ func (e *Executor) State(ctx context.Context, runID string) (*run.State, error) 
 	if s := e.peek(ctx, runID, nil); s != nil && s.Phase != run.None {
 		return s, nil
 	}
-	l, err := load(ctx, e.deps.Log, e.deps.Blobs, RunStream(runID), domain.NoStream)
+	l, err := load(ctx, e.deps.Log, e.deps.Blobs, RunStream(runID), endOfStream)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +75,7 @@ func (e *Executor) Await(ctx context.Context, runID string, d time.Duration) (*r
 	over := make(chan struct{})
 	stop := e.deps.Clock.AfterFunc(d, func() { close(over) })
 	defer stop()
-	for {
+	for poll := awaitPollMin; ; poll = min(2*poll, awaitPollMax) {
 		ended := make(chan *run.State, 1)
 		switch s := e.peek(ctx, runID, ended); {
 		case s != nil && s.Phase.Ended():
@@ -98,31 +84,36 @@ func (e *Executor) Await(ctx context.Context, runID string, d time.Duration) (*r
 			// Not active: finished, unknown, loading, or in line for a place. Only the last two get
 			// anywhere by waiting.
 			s, err := e.State(ctx, runID)
-			if err != nil || s.Phase.Ended() || !e.pause(ctx, over) {
+			if err != nil || s.Phase.Ended() || !e.pause(ctx, poll, over) {
 				return s, err
 			}
 			continue
 		}
 		select {
 		case s := <-ended:
-			if s != nil && s.Phase != run.None {
+			if s != nil && s.Phase.Ended() {
 				return s, nil
 			}
 		case <-over:
 		case <-ctx.Done():
 		case <-e.work.Done():
 		}
+		// A run may go on for days while clients ask for its end again and again.
+		_ = e.send(context.WithoutCancel(ctx), runID, inForget{runID: runID, ended: ended})
 		return e.State(ctx, runID)
 	}
 }
 
-// awaitPoll is how often Await looks for a run that is not active yet.
-const awaitPoll = 20 * time.Millisecond
+// How often Await looks for a run that is not active yet: each look folds the run.
+const (
+	awaitPollMin = 20 * time.Millisecond
+	awaitPollMax = time.Second
+)
 
-// pause waits for awaitPoll; false if there is no time left.
-func (e *Executor) pause(ctx context.Context, over <-chan struct{}) bool {
+// pause waits for d; false if there is no time left.
+func (e *Executor) pause(ctx context.Context, d time.Duration, over <-chan struct{}) bool {
 	next := make(chan struct{})
-	stop := e.deps.Clock.AfterFunc(awaitPoll, func() { close(next) })
+	stop := e.deps.Clock.AfterFunc(d, func() { close(next) })
 	defer stop()
 	select {
 	case <-next:

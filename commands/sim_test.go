@@ -1,0 +1,650 @@
+package commands
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"quipu/domain"
+	"quipu/domain/domaintest"
+	"quipu/domain/run"
+	"quipu/domain/wire"
+	"quipu/domain/workflow"
+)
+
+var (
+	simSeeds = flag.Int("sim.seeds", 60, "how many seeds TestShard_Simulation runs")
+	simFirst = flag.Uint64("sim.first", 1, "the first of them")
+	simTrace = flag.Bool("sim.trace", false, "print every step of the seed -sim.first to stderr")
+)
+
+// The shard's steps on one goroutine, under virtual time, with the outcomes of appends, loads,
+// effects and timers in seeded order, against a log that fails, other processes that write to the
+// same runs, and crashes. After each step: the mailboxes are consistent, every place is accounted
+// for, what was answered is true. In the end every run that began has ended, as the model says it may.
+func TestShard_Simulation(t *testing.T) {
+	for i := range *simSeeds {
+		seed := *simFirst + uint64(i)
+		w := newSim(t, seed)
+		w.trace = *simTrace && i == 0
+		w.run()
+		if t.Failed() {
+			t.Fatalf("reproduce with: go test ./commands -run TestShard_Simulation -sim.seeds 1 -sim.trace -sim.first %d", seed)
+		}
+	}
+}
+
+const (
+	simRuns   = 8
+	simPlaces = 3
+	simLine   = 4 // pending runs
+)
+
+type sim struct {
+	t      *testing.T
+	seed   uint64
+	trace  bool
+	random *rand.Rand
+	now    time.Time     // since boot, as timers see it
+	skew   time.Duration // of the wall clock
+	log    *simLog
+	blobs  simBlobs
+
+	shard    *shard
+	coming   []coming // what will reach the shard or the log
+	active   int      // places taken
+	pending  []string
+	reserved int
+	faults   bool
+	foreign  bool
+	crashing bool
+	ending   bool // cancels
+	crashes  int
+	started  int
+	replies  map[string]*reply // by command id
+	attempts map[string]int    // times a recorded attempt was dispatched
+	ids      int
+}
+
+// coming is something that happens at `at` or later.
+type coming struct {
+	at     time.Time
+	what   string
+	happen func()
+	lost   func() // instead of happen, if the process crashes first; may be nil
+}
+
+type reply struct {
+	stream domain.StreamID
+	count  int
+	err    error
+	out    Outcome
+	lost   bool // the process crashed
+}
+
+func newSim(t *testing.T, seed uint64) *sim {
+	w := &sim{
+		t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 2)), now: domaintest.At(0), log: &simLog{streams: map[domain.StreamID][]domain.Recorded{}},
+		blobs: simBlobs{}, replies: map[string]*reply{}, attempts: map[string]int{}, faults: seed%4 != 0, foreign: seed%3 == 0, crashing: seed%2 == 0, ending: seed%5 < 2,
+	}
+	w.boot()
+	return w
+}
+
+func (w *sim) fatalf(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf("seed=%d: %s", w.seed, fmt.Sprintf(format, args...))
+}
+
+func (w *sim) tracef(format string, args ...any) {
+	if w.trace {
+		fmt.Fprintf(os.Stderr, "%s %s\n", w.now.Format("05.000"), fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *sim) wall() time.Time { return w.now.Add(w.skew) }
+
+func (w *sim) chance(percent int) bool { return w.random.IntN(100) < percent }
+
+// NewID and Jitter make w an IDs.
+func (w *sim) NewID() string   { w.ids++; return fmt.Sprintf("id-%d", w.ids) }
+func (w *sim) Jitter() float64 { return w.random.Float64() }
+
+// boot starts a process: an empty shard, and every open run in line.
+func (w *sim) boot() {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	w.t.Cleanup(cancel)
+	w.crashes++
+	w.shard = &shard{
+		node: "node-" + strconv.Itoa(w.crashes), limits: Limits{MailboxMax: 2}.withDefaults(), compute: domaintest.Compute{},
+		ids: w, work: ctx, runs: map[string]*mailbox{}, recent: newRecentRuns(),
+	}
+	w.coming, w.active, w.pending, w.reserved = nil, 0, nil, 0
+	for _, s := range w.log.order {
+		if !wire.EndsRun(w.log.last(s).Type) {
+			w.wait(strings.TrimPrefix(string(s), RunStreamPrefix), false)
+		}
+	}
+}
+
+func (w *sim) crash() {
+	w.tracef("CRASH")
+	for _, c := range w.coming {
+		if c.lost != nil && w.chance(50) {
+			c.lost()
+		}
+	}
+	for _, r := range w.replies {
+		r.lost = r.lost || r.count == 0
+	}
+	w.boot()
+}
+
+func (w *sim) later(wait time.Duration, what string, happen, lost func()) {
+	w.coming = append(w.coming, coming{at: w.now.Add(max(wait, 0)), what: what, happen: happen, lost: lost})
+}
+
+// soon is a short while that no two outcomes share.
+func (w *sim) soon() time.Duration { return time.Duration(w.random.IntN(20)) * time.Millisecond }
+
+func (w *sim) run() {
+	for range 600 {
+		w.act()
+		w.check()
+	}
+	// From here on all is well, and everything must come to its end by itself; after strangers took
+	// part only once the runs are taken over.
+	w.faults = false
+	w.settle()
+	if w.foreign {
+		w.foreign = false
+		w.crash()
+		w.settle()
+	}
+	w.finish()
+}
+
+func (w *sim) act() {
+	switch n := w.random.IntN(100); {
+	case n < 4 && w.started < simRuns:
+		w.start()
+	case n < 10 && w.ending && len(w.log.order) > 0:
+		w.cancel(w.log.order[w.random.IntN(len(w.log.order))])
+	case n < 13 && w.foreign && len(w.log.order) > 0:
+		w.stranger(w.log.order[w.random.IntN(len(w.log.order))])
+	case n == 13 && w.crashing && w.crashes < 4:
+		w.crash()
+	case n == 14:
+		w.skew -= time.Duration(w.random.IntN(3000)) * time.Millisecond
+		w.tracef("clock set back")
+	case n == 15 && len(w.log.order) > 0 && len(w.pending) < simLine:
+		// A scan for unfinished runs that meets one which is at work already.
+		if s := w.log.order[w.random.IntN(len(w.log.order))]; !wire.EndsRun(w.log.last(s).Type) {
+			w.wait(strings.TrimPrefix(string(s), RunStreamPrefix), false)
+		}
+	default:
+		w.next()
+	}
+}
+
+// next lets one thing happen: any that is due, else the first that will be.
+func (w *sim) next() bool {
+	if len(w.coming) == 0 {
+		return false
+	}
+	var due []int
+	first := 0
+	for i, c := range w.coming {
+		if !c.at.After(w.now) {
+			due = append(due, i)
+		}
+		if c.at.Before(w.coming[first].at) {
+			first = i
+		}
+	}
+	i := first
+	if len(due) > 0 {
+		i = due[w.random.IntN(len(due))]
+	} else {
+		w.now = w.coming[first].at
+	}
+	c := w.coming[i]
+	w.coming = slices.Delete(w.coming, i, i+1)
+	w.tracef("%s", c.what)
+	c.happen()
+	return true
+}
+
+func (w *sim) settle() {
+	for range 20_000 {
+		if !w.next() {
+			return
+		}
+		w.check()
+	}
+	w.fatalf("does not come to rest; %d mailboxes, next: %s", len(w.shard.runs), w.coming[0].what)
+}
+
+func (w *sim) step(in input) {
+	for _, o := range slices.Clone(w.shard.Step(w.wall(), in)) {
+		w.carryOut(o)
+	}
+}
+
+func (w *sim) carryOut(o output) {
+	switch o := o.(type) {
+	case outAppend:
+		w.append(o)
+	case outRepeat:
+		w.later(o.after, "repeat "+o.runID, func() { w.step(inRepeat{runID: o.runID, flight: o.flight}) }, nil)
+	case outLoad:
+		w.later(o.wait+w.soon(), "load "+o.runID, func() { w.load(o) }, nil)
+	case outEffect:
+		w.effect(o.attempt)
+	case outTimer:
+		node := w.shard.node
+		w.later(o.at.Sub(w.wall()), "timer "+o.runID+" "+o.task, func() {
+			w.step(inCommand{runID: o.runID, envelope: envelope{
+				command: run.StartAttempt{At: o.at, Task: o.task, Node: node}, cause: wire.Cause{CommandID: "retry:" + o.task + o.at.String()},
+			}})
+		}, nil)
+	case outRetired:
+		w.tracef("retired %s %q place=%v waits=%v", o.runID, o.status, o.place, o.waits)
+		if o.quarantined != nil {
+			w.fatalf("%s quarantined: %v", o.runID, o.quarantined)
+		}
+		w.retired(o)
+	case outPlace:
+		w.leave()
+	}
+}
+
+// The four below mirror the places and the line of the executor.
+func (w *sim) retired(o outRetired) {
+	switch {
+	case o.waits:
+		w.wait(o.runID, true)
+	case o.held:
+		w.reserved--
+	case !o.place && o.status != "":
+		w.pending = slices.DeleteFunc(w.pending, func(id string) bool { return id == o.runID })
+	}
+	if o.place {
+		w.leave()
+	}
+}
+
+func (w *sim) wait(id string, reserved bool) {
+	w.pending = append(w.pending, id)
+	if reserved {
+		w.reserved--
+	}
+	if w.active < simPlaces {
+		w.active++
+		w.leave()
+	}
+}
+
+func (w *sim) leave() {
+	if len(w.pending) == 0 {
+		w.active--
+		return
+	}
+	id := w.pending[0]
+	w.pending = w.pending[1:]
+	w.later(w.soon(), "open "+id, func() { w.step(inOpen{runID: id}) }, nil)
+}
+
+func (w *sim) start() {
+	w.started++
+	id := fmt.Sprintf("r%d", w.started)
+	d := simDefinition(int(w.seed)*100 + w.started)
+	s := domaintest.Start(w.t, d, `{"q":-0}`)
+	s.RunID, s.Node = id, w.shard.node
+	switch {
+	case w.active < simPlaces:
+		w.active++
+	case len(w.pending)+w.reserved < simLine:
+		w.reserved++
+		s.Hold = true
+	default:
+		return
+	}
+	w.later(w.soon(), "start "+id, func() { w.step(inStart{runID: id, place: !s.Hold, envelope: w.command(id, "start:"+id, s)}) }, nil)
+}
+
+// simDefinition is one of a few hundred graphs.
+func simDefinition(n int) workflow.Definition {
+	d := rapid.Custom(func(t *rapid.T) workflow.Definition { return domaintest.Definition(t, 6, true) }).Example(n % 300)
+	for i := range d.Nodes {
+		d.Nodes[i].Params = withoutSecrets(d.Nodes[i].Params)
+		if !d.Nodes[i].Pure {
+			d.Nodes[i].Retry = workflow.Retry{Attempts: 1 + n%4, Initial: 50 * time.Millisecond, Factor: 2, Max: time.Second}
+		}
+	}
+	return d
+}
+
+// withoutSecrets leaves a payload's secret places null: sessions are not part of this simulation.
+func withoutSecrets(v domain.Value) domain.Value { return domain.Raw(v.JSON) }
+
+func (w *sim) cancel(stream domain.StreamID) {
+	id := strings.TrimPrefix(string(stream), RunStreamPrefix)
+	w.tracef("cancel %s", id)
+	w.step(inVisit{runID: id, envelope: w.command(id, "cancel:"+w.NewID(), run.Cancel{Reason: "test"})})
+}
+
+// command makes an outside command whose answer is checked.
+func (w *sim) command(runID, commandID string, c run.Command) envelope {
+	r := &reply{stream: RunStream(runID)}
+	w.replies[commandID] = r
+	return envelope{command: c, outside: true, cause: wire.Cause{CommandID: commandID}, reply: func(o Outcome, err error) {
+		r.count++
+		r.out, r.err = o, err
+		w.tracef("answer %s: %v", commandID, err)
+		w.checkReply(commandID, r)
+	}}
+}
+
+func (w *sim) checkReply(commandID string, r *reply) {
+	if r.count > 1 {
+		w.fatalf("%s was answered twice", commandID)
+	}
+	at := w.log.find(r.stream, commandID)
+	switch {
+	case r.err == nil && (at == nil || r.out.Revision != at.Revision || r.out.Position != at.Position):
+		w.fatalf("%s was answered with revision %d and position %d; the log has %v", commandID, r.out.Revision, r.out.Position, at)
+	case r.err != nil && !errors.Is(r.err, domain.ErrIndeterminate) && at != nil:
+		w.fatalf("%s was answered with %v and yet is stored", commandID, r.err)
+	}
+}
+
+// append happens in two steps: the log takes it or not, and the answer comes, or another.
+func (w *sim) append(o outAppend) {
+	f := o.flight
+	write := func() (Appended, error) {
+		for _, b := range f.blobs {
+			w.blobs.add(b)
+		}
+		return w.log.append(w, o.stream, f.expected, f.events)
+	}
+	w.later(w.soon(), "append "+o.runID, func() {
+		var appended Appended
+		var err error
+		switch n := w.random.IntN(100); {
+		case !w.faults || n < 60:
+			appended, err = write()
+		case n < 72:
+			err = domain.E(domain.KindUnavailable, "append", o.runID, "refused")
+		case n < 80:
+			err = domain.E(domain.KindIndeterminate, "append", o.runID, "lost")
+		case n < 92:
+			if _, err = write(); err == nil {
+				err = domain.E(domain.KindIndeterminate, "append", o.runID, "unanswered")
+			}
+		case n < 96:
+			// A log that knows its repeats only within a window, as KurrentDB does.
+			if _, err = write(); err == nil {
+				err = domain.E(domain.KindConflict, "append", o.runID, "unrecognised repeat")
+			}
+		default:
+			if w.foreign {
+				w.stranger(o.stream)
+			}
+			appended, err = write()
+		}
+		w.tracef("append %s at %d: %d events: %v", o.runID, f.expected, len(f.events), err)
+		w.later(w.soon(), "appended "+o.runID, func() {
+			w.step(inAppended{runID: o.runID, flight: f, appended: appended, err: err})
+		}, nil)
+	}, func() { _, _ = write() })
+}
+
+func (w *sim) load(o outLoad) {
+	l, err := load(w.t.Context(), w.log, w.blobs, o.stream, o.after)
+	if w.faults && w.chance(20) {
+		l, err = loaded{}, domain.E(domain.KindUnavailable, "load", o.runID, "refused")
+	}
+	w.later(w.soon(), "loaded "+o.runID, func() {
+		w.step(inLoaded{runID: o.runID, loaded: l, err: err, session: &Session{recorded: map[string]bool{}}})
+	}, nil)
+}
+
+var simOutputs = []domain.Value{domain.Null(), domain.Raw([]byte("true")), domain.Text("<b>"), domaintest.Big("o")}
+
+func (w *sim) effect(a attempt) {
+	task := a.state.Graph.Nodes[a.index].Name
+	key := fmt.Sprintf("%s/%s/%d", a.runID, task, a.number)
+	if w.attempts[key]++; w.attempts[key] > 1 {
+		w.fatalf("attempt %s is handed over twice", key)
+	}
+	node := w.shard.node
+	if by := a.state.Task(a.index).Node; by != node {
+		w.fatalf("attempt %s belongs to %s", key, by)
+	}
+	w.later(10*w.soon(), "result "+key, func() {
+		if a.ctx.Err() != nil {
+			return
+		}
+		var c run.Command = run.CompleteTask{Task: task, Attempt: a.number, Output: simOutputs[w.random.IntN(len(simOutputs))], Node: node}
+		if w.chance(25) {
+			c = run.FailTask{Task: task, Attempt: a.number, Retryable: w.chance(80), Jitter: w.Jitter(), Error: run.ErrorInfo{Type: "E", Code: "C"}}
+		}
+		w.step(inCommand{runID: a.runID, envelope: envelope{command: c, cause: wire.Cause{CommandID: "result:" + key + node}}})
+	}, nil)
+}
+
+// stranger is another process that decides something for a run of ours.
+func (w *sim) stranger(stream domain.StreamID) {
+	l, err := load(w.t.Context(), w.log, w.blobs, stream, endOfStream)
+	if err != nil {
+		return
+	}
+	at := l.head.Instant(w.wall())
+	var c run.Command
+	switch n := w.random.IntN(3); {
+	case n == 0:
+		c = run.Cancel{At: at, Reason: "elsewhere"}
+	case n == 1:
+		c = run.Recover{At: at, Node: "stranger"}
+	default:
+		c = run.Continue{At: at, Node: "stranger"}
+		for i := range l.state.Tasks() {
+			if l.state.Task(i).Phase == run.TaskRunning {
+				c = run.CompleteTask{At: at, Task: l.state.Graph.Nodes[i].Name, Attempt: int(l.state.Task(i).Attempt), Output: domain.Null(), Node: "stranger"}
+			}
+		}
+	}
+	d, err := run.Decide(l.state, c, domaintest.Compute{})
+	if err != nil || len(d.Events) == 0 {
+		return
+	}
+	for _, b := range d.Blobs {
+		w.blobs.add(b)
+	}
+	events, _ := chain(nil, stream, l.head, at, wire.Cause{CommandID: "stranger:" + w.NewID()}, d.Events)
+	_, err = w.log.append(w, stream, l.head.Revision, events)
+	w.tracef("stranger %T %s: %v", c, stream, err)
+}
+
+// check holds after each step.
+func (w *sim) check() {
+	w.t.Helper()
+	placed := 0
+	for id, m := range w.shard.runs {
+		outside := 0
+		for _, e := range m.queue {
+			if e.outside {
+				outside++
+			}
+		}
+		if m.flight != nil {
+			for _, p := range m.flight.parts {
+				if p.envelope.outside {
+					outside++
+				}
+			}
+		}
+		if outside != m.outside || outside > w.shard.limits.MailboxMax {
+			w.fatalf("%s counts %d outside commands, has %d", id, m.outside, outside)
+		}
+		if m.place {
+			placed++
+		}
+		switch {
+		case m.flight == nil && !m.loading && len(m.queue) > 0:
+			w.fatalf("%s has commands and does nothing", id)
+		case m.flight == nil && !m.loading && (m.state.Phase != run.Running || !m.place):
+			w.fatalf("%s has no reason to stay", id)
+		case m.state != nil && m.state.Revision != m.head.Revision:
+			w.fatalf("%s is at revision %d and its head at %d", id, m.state.Revision, m.head.Revision)
+		case m.flight != nil && m.flight.expected != m.head.Revision:
+			w.fatalf("%s appends at %d, its head is %d", id, m.flight.expected, m.head.Revision)
+		case m.state != nil && m.head.Revision > w.log.head(m.stream):
+			w.fatalf("%s is ahead of its stream", id)
+		}
+	}
+	moving := 0 // places on their way to a mailbox
+	for _, c := range w.coming {
+		if strings.HasPrefix(c.what, "open ") {
+			moving++
+		}
+		if strings.HasPrefix(c.what, "start ") {
+			moving++
+		}
+	}
+	if placed > w.active || placed+moving < w.active || w.active > simPlaces {
+		w.fatalf("%d places are taken, %d by mailboxes, %d are on their way", w.active, placed, moving)
+	}
+}
+
+func (w *sim) finish() {
+	if len(w.shard.runs) > 0 || w.active != 0 || len(w.pending) > 0 || w.reserved != 0 {
+		w.fatalf("left over: %d mailboxes, %d places, %d waiting, %d reserved", len(w.shard.runs), w.active, len(w.pending), w.reserved)
+	}
+	for id, r := range w.replies {
+		if r.count == 0 && !r.lost {
+			w.fatalf("%s was never answered", id)
+		}
+		if r.count == 1 {
+			w.checkReply(id, r)
+		}
+	}
+	for _, s := range w.log.order {
+		var facts []run.Fact
+		l := loaded{}
+		for i := range w.log.streams[s] {
+			f, err := l.fact(w.t.Context(), w.blobs, &w.log.streams[s][i], endOfStream)
+			if err != nil {
+				w.fatalf("%s: %v", s, err)
+			}
+			facts = append(facts, f)
+		}
+		if err := domaintest.CheckFacts(facts); err != nil {
+			w.fatalf("%s: %v", s, err)
+		}
+		if !wire.EndsRun(w.log.last(s).Type) {
+			w.fatalf("%s has not ended: %s", s, w.log.last(s).Type)
+		}
+	}
+}
+
+// simLog is the log of a simulation: it checks what it is given. Only the methods that load needs are
+// there.
+type simLog struct {
+	Log
+	streams  map[domain.StreamID][]domain.Recorded
+	order    []domain.StreamID
+	position domain.Position
+}
+
+func (l *simLog) head(s domain.StreamID) domain.Revision {
+	return domain.Revision(len(l.streams[s])) - 1
+}
+
+func (l *simLog) last(s domain.StreamID) *domain.Recorded { return &l.streams[s][l.head(s)] }
+
+func (l *simLog) append(w *sim, stream domain.StreamID, expected domain.Revision, events []domain.Pending) (Appended, error) {
+	if err := domain.CheckAppend(stream, expected, events); err != nil {
+		return Appended{}, err
+	}
+	if l.head(stream) != expected {
+		last := expected + domain.Revision(len(events))
+		if last > l.head(stream) || l.streams[stream][last].ID != events[len(events)-1].ID {
+			return Appended{}, domain.E(domain.KindConflict, "append", string(stream), "is elsewhere")
+		}
+		return Appended{Revision: last, Position: l.streams[stream][last].Position}, nil
+	}
+	for i, e := range events {
+		m, err := wire.DecodeMetadata(e.Metadata)
+		if err != nil {
+			w.fatalf("%v", err)
+		}
+		if len(l.streams[stream]) > 0 {
+			if prev := l.last(stream).Hash(); m.Prev != prev.String() {
+				w.fatalf("%s: the chain breaks at revision %d", stream, expected+1+domain.Revision(i))
+			}
+		} else {
+			l.order = append(l.order, stream)
+		}
+		l.position++
+		l.streams[stream] = append(l.streams[stream], domain.Recorded{
+			Stream: stream, Revision: l.head(stream) + 1, Position: l.position, ID: e.ID, Type: e.Type, Metadata: e.Metadata, Data: e.Data,
+		})
+	}
+	return Appended{Revision: l.head(stream), Position: l.position}, nil
+}
+
+// find returns the last event of a command.
+func (l *simLog) find(stream domain.StreamID, commandID string) *domain.Recorded {
+	for i := len(l.streams[stream]) - 1; i >= 0; i-- {
+		if m, _ := wire.DecodeMetadata(l.streams[stream][i].Metadata); m.CommandID == commandID {
+			return &l.streams[stream][i]
+		}
+	}
+	return nil
+}
+
+// ReadStream implements Log.
+func (l *simLog) ReadStream(_ context.Context, stream domain.StreamID, from domain.Revision, most int) ([]domain.Recorded, error) {
+	events := l.streams[stream]
+	if len(events) == 0 {
+		return nil, domain.E(domain.KindNotFound, "read", string(stream), "no such stream")
+	}
+	events = events[min(max(int(from), 0), len(events)):]
+	return events[:min(most, len(events))], nil
+}
+
+type simBlobs map[string][]byte
+
+func (b simBlobs) add(content []byte) {
+	sum := sha256.Sum256(content)
+	b[hex.EncodeToString(sum[:])] = content
+}
+
+// Put implements Blobs.
+func (b simBlobs) Put(_ context.Context, content []byte) (string, error) {
+	b.add(content)
+	return "", nil
+}
+
+// Get implements Blobs.
+func (b simBlobs) Get(_ context.Context, name string) ([]byte, error) {
+	content, ok := b[name]
+	if !ok {
+		return nil, domain.E(domain.KindNotFound, "get blob", name, "does not exist")
+	}
+	return content, nil
+}
