@@ -10,8 +10,10 @@ import (
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
 	"github.com/gofiber/fiber/v2/middleware/cors"
 
+	"quipu/commands"
 	"quipu/commands/intakehttp"
 	"quipu/domain"
+	"quipu/domain/wire"
 	"quipu/infra/telemetry"
 	"quipu/readapi"
 )
@@ -88,9 +90,27 @@ func (s *server) observe(c *fiber.Ctx) (err error) {
 func (s *server) measureLag(c *fiber.Ctx) error {
 	published := s.published.Load()
 	if head, err := s.log.Head(c.UserContext()); err == nil {
-		s.metrics.FeedLag("sockets", max(uint64(head), published)-published, 0)
+		behind := max(uint64(head), published) - published
+		s.metrics.FeedLag("sockets", behind, lagAge(c.UserContext(), s.log, domain.Position(published), behind, s.clock.Now()))
 	}
 	return c.Next()
+}
+
+// lagAge is how long the first of the events after a position has been waiting; 0 if none or if it
+// cannot be read, which other metrics tell.
+func lagAge(ctx context.Context, log commands.Log, after domain.Position, behind uint64, now time.Time) time.Duration {
+	if behind == 0 {
+		return 0
+	}
+	page, err := log.ReadAll(ctx, after, 1)
+	if err != nil || len(page) == 0 {
+		return 0
+	}
+	at, err := wire.DecodeAt(page[0].Metadata)
+	if err != nil {
+		return 0
+	}
+	return max(now.Sub(at), 0)
 }
 
 // methodLabel is a constant of the same text: the framework's strings live in a buffer that the next
