@@ -4,7 +4,7 @@
 // Everything below domain/ promises three things: it is total (no input makes it panic, other
 // than a programmer's error stated in a doc comment), deterministic (equal inputs give equal
 // results, byte for byte) and free of I/O, clocks, randomness and goroutines. It imports the
-// standard library only; arch_test.go at the repository root checks that.
+// standard library only; internal/archtest checks that.
 //
 // Start reading at event.go (what is stored), then run/ (the decider that makes the events).
 package domain

@@ -2,7 +2,7 @@
 //
 // A run is one execution of a definition: one stream of events, from run.started to exactly one of
 // run.completed, run.failed or run.cancelled. Decide turns a command into events without touching
-// the world; Apply folds an event into the state; replay never re-runs old decisions.
+// the world; Fold applies events to the state; replay never re-runs old decisions.
 //
 // The life of a task: waiting for its predecessors; ready; running (task_started, maybe several
 // attempts with backoff between them); completed, failed or skipped. A completion and the starts
