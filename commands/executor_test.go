@@ -31,10 +31,11 @@ type world struct {
 	through func(commands.Log) commands.Log
 	// quarantined, if set, is told of runs put aside.
 	quarantined func(error)
+	clock       commands.Clock // the system's unless set
 }
 
 func newWorld() *world {
-	return &world{log: memory.NewLog(), blobs: memory.NewBlobs(), vault: memory.NewVault()}
+	return &world{log: memory.NewLog(), blobs: memory.NewBlobs(), vault: memory.NewVault(), clock: clock.System{}}
 }
 
 // start runs an executor until the test ends or stop is called.
@@ -53,7 +54,7 @@ func (w *world) start(t *testing.T, limits commands.Limits, types ...node.Type) 
 	e = commands.NewExecutor(commands.Deps{
 		Log: log, Blobs: w.blobs, Secrets: commands.Secrets{Vault: w.vault, Blobs: w.blobs}, Effects: effects,
 		Registry: registry, Compute: commands.Compute{Registry: registry, Blobs: w.blobs},
-		Clock: clock.System{}, IDs: clock.System{},
+		Clock: w.clock, IDs: clock.System{},
 		Hooks: commands.Hooks{Quarantined: func(_ domain.StreamID, err error) {
 			if w.quarantined != nil {
 				w.quarantined(err)

@@ -1,0 +1,69 @@
+package commands
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"quipu/domain"
+	"quipu/domain/domaintest"
+	"quipu/domain/run"
+	"quipu/domain/wire"
+)
+
+// A run may go on for days while clients ask for its end and give up, again and again.
+func TestShard_ForgetsWhoStoppedWaiting(t *testing.T) {
+	w := newSim(t, 4)
+	w.step(inStart{runID: "r", place: true, envelope: w.command("r", "start:r", domaintest.Start(t, simDefinition(1), `{}`))})
+	m := w.shard.runs["r"]
+	for range 3 {
+		ended, state := make(chan *run.State, 1), make(chan *run.State, 1)
+		w.step(inPeek{runID: "r", state: state, ended: ended})
+		require.NotNil(t, <-state)
+		require.Len(t, m.waiters, 1)
+		w.step(inForget{runID: "r", ended: ended})
+		require.Empty(t, m.waiters)
+	}
+}
+
+// A session that goes on after a reload must not be replaced: effects at work seal with it, and a
+// second one would hand out the same ids for other secrets.
+func TestExecutor_LoadKeepsTheSession(t *testing.T) {
+	w := newSim(t, 4)
+	stream := RunStream("r")
+	s := domaintest.Start(t, simDefinition(1), `{}`)
+	s.RunID = "r"
+	d, err := run.Decide(run.New(), s, domaintest.Compute{})
+	require.NoError(t, err)
+	events, _ := chain(nil, stream, wire.NewHead(), s.At, w.shard.cause(w.shard.open("x"), "test", domain.EventID{}), d.Events)
+	_, err = w.log.append(w, stream, domain.NoStream, events)
+	require.NoError(t, err)
+	e := &Executor{deps: Deps{Log: w.log, Blobs: w.blobs}, work: t.Context(), loading: make(chan struct{}, 1)}
+	session := &Session{recorded: map[string]bool{}}
+	in, ok := e.load(outLoad{runID: "r", stream: stream, after: domain.NoStream, session: session}).(inLoaded)
+	require.True(t, ok)
+	require.NoError(t, in.err)
+	require.Same(t, session, in.session)
+}
+
+// A panic while folding one run must not end the process: it would again at each start.
+func TestLoad_PanicIsAnError(t *testing.T) {
+	_, err := load(t.Context(), panickingLog{}, simBlobs{}, "run-x", endOfStream)
+	require.Equal(t, domain.KindInternal, domain.KindOf(err))
+	require.NotContains(t, err.Error(), "payload")
+}
+
+type panickingLog struct{ Log }
+
+func (panickingLog) ReadStream(context.Context, domain.StreamID, domain.Revision, int) ([]domain.Recorded, error) {
+	panic("payload")
+}
+
+// Ids longer than decisions reckon with would make an append too large for the log.
+func TestCommandID_IsBounded(t *testing.T) {
+	long := make([]byte, 600)
+	require.LessOrEqual(t, len(commandID("result:", string(long))), 100)
+	require.NotEqual(t, commandID("result:", string(long)), commandID("result:", string(long[1:])))
+	require.Equal(t, "retry:a", commandID("retry:", "a"))
+}
