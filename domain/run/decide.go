@@ -112,7 +112,7 @@ func (d *decider) decide(c Command) error {
 	return nil
 }
 
-// emit adds an event and applies it. A mismatch between Decide and Apply is a bug that must not
+// emit adds an event and applies it. A mismatch between deciding and applying is a bug that must not
 // reach the log, hence the panic; the shell recovers per command.
 func (d *decider) emit(f Fact) {
 	f.Revision, f.At = d.state.Revision+1, d.at

@@ -60,7 +60,7 @@ type Task struct {
 }
 
 // State is a run folded up to some revision. The value behind a *State that was handed out is
-// never changed: Apply on a fork copies what it touches.
+// never changed: applying to a fork copies what it touches.
 type State struct {
 	Phase     Phase
 	RunID     string

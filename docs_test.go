@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quipu/commands/expression"
+	"quipu/domain"
+	domainrun "quipu/domain/run"
+	"quipu/domain/workflow"
+	"quipu/eventbus"
+	"quipu/infra/embedded"
+	"quipu/readapi"
+)
+
+// The table of bounds is a promise: a number changed in the code alone would make it a false one.
+func TestGuarantees_BoundsEqualTheConstants(t *testing.T) {
+	doc, err := os.ReadFile("docs/guarantees.md")
+	require.NoError(t, err)
+	for row, want := range map[string]string{
+		"events and bytes of one append":  fmt.Sprintf("%d, %d KiB", domain.AppendEventsMax, domain.AppendBytesMax>>10),
+		"task starts per decision":        fmt.Sprint(domain.ReadyBatchMax),
+		"parallel tasks of one run":       thousands(domain.ParallelTasksMax),
+		"tasks and edges of a definition": thousands(domain.TasksMax) + ", 50,000",
+		"names":                           fmt.Sprintf("%d bytes", domain.NameBytesMax),
+		"nesting of JSON":                 fmt.Sprintf("%d levels", domain.JSONDepthMax),
+		"payload field inside an event":   fmt.Sprintf("%d KiB", domain.PayloadInlineBytesMax>>10),
+		"attempts a definition may ask for; lost with the process": fmt.Sprintf("%d; %d", workflow.RetryAttemptsMax, domainrun.RecoveriesMax),
+		"timeout and retry delay a definition may ask for":         fmt.Sprintf("%d h each", workflow.RetryDelayMax/time.Hour),
+		"head of a request":               fmt.Sprintf("%d KiB", headerBytesMax>>10),
+		"commits in the log's queue":      fmt.Sprintf("two batches of %s appends or %d MiB", thousands(embedded.BatchAppendsDefault), embedded.BatchBytesDefault>>20),
+		"a socket's queue":                fmt.Sprintf("%d events", eventbus.QueueEventsDefault),
+		"messages from a socket's client": fmt.Sprintf("%d KiB; %d a second", readapi.InboundBytesMax>>10, readapi.InboundPerSecondMax),
+		"a slow reader; a silent client":  fmt.Sprintf("1 KiB/s over 30 s; %d s", readapi.SilenceDefault/time.Second),
+		"an expression":                   fmt.Sprintf("%d KiB, %s nodes, %d MiB of data, %s steps", expression.SourceBytesMax>>10, thousands(expression.NodesMax), expression.ScopeBytesMax>>20, thousands(expression.WorkMax)),
+	} {
+		require.Contains(t, string(doc), "\n| "+row+" | "+want+" | ")
+	}
+}
+
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
+}
