@@ -118,17 +118,21 @@ func (s *server) hubHooks() eventbus.Hooks {
 	}
 }
 
+// noneIfZero turns a setting whose 0 means none into an option whose 0 means its default.
+func noneIfZero(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
 func (s *server) liveOptions(c config.Config) readapi.Options {
 	window := c.Sockets.LAOReplayWindow
 	if window == 0 {
 		window = -1 // the option's zero means its default
 	}
-	sockets := c.Sockets.Max
-	if sockets == 0 {
-		sockets = -1
-	}
 	return readapi.Options{
-		AllowedOrigins: c.HTTP.CORSOrigins, SocketsMax: sockets, SocketsPerNameMax: c.Sockets.PerRunMax,
+		AllowedOrigins: c.HTTP.CORSOrigins, SocketsMax: noneIfZero(c.Sockets.Max), SocketsPerNameMax: c.Sockets.PerRunMax,
 		ReplayWindow: window, IdleTimeout: c.Sockets.IdleTimeout,
 		Frames: lao.Options{FrameInlineBytesMax: c.Sockets.FrameInlineBytesMax, Link: taskStatusLink},
 		Random: s.clock.Jitter,

@@ -113,7 +113,7 @@ func (s *server) buildWriteSide() error {
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
 		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(),
 	}, commands.Limits{
-		ActiveRunsMax: c.Runs.ActiveMax, PendingRunsMax: c.Runs.PendingMax,
+		ActiveRunsMax: c.Runs.ActiveMax, PendingRunsMax: noneIfZero(c.Runs.PendingMax),
 		TaskTimeout: c.Effects.TaskTimeout,
 	})
 	return nil

@@ -412,7 +412,7 @@ func (e *Executor) waitNoMore(runID string) {
 func (e *Executor) reserve() bool {
 	e.pendingMu.Lock()
 	defer e.pendingMu.Unlock()
-	if len(e.pending)+e.reserved >= e.limits.PendingRunsMax {
+	if len(e.pending)+e.reserved >= max(e.limits.PendingRunsMax, 0) {
 		return false
 	}
 	e.reserved++

@@ -402,3 +402,20 @@ func TestExecutor_RestartRecoversMoreTasksThanOneAppendHolds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, run.PhaseCompleted, s.Phase)
 }
+
+func TestExecutor_NoneMayWait(t *testing.T) {
+	w := newWorld()
+	release := make(chan struct{})
+	e, _ := w.start(t, commands.Limits{ActiveRunsMax: 1, PendingRunsMax: -1}, effectFunc("hold", func(ctx context.Context, _ node.Call) (node.Reply, error) {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return node.Reply{Output: json.RawMessage(`1`)}, ctx.Err()
+	}))
+	_, err := e.StartRun(t.Context(), request("r1", chainOf(1, "hold")))
+	require.NoError(t, err)
+	_, err = e.StartRun(t.Context(), request("r2", chainOf(1, "hold")))
+	require.ErrorIs(t, err, domain.ErrExhausted)
+	close(release)
+}

@@ -54,7 +54,7 @@ type Limits struct {
 	// ActiveRunsMax is how many unfinished runs are held in memory and worked on at once
 	// (default 10,000). Further starts are durable and wait.
 	ActiveRunsMax int
-	// PendingRunsMax is how many durable starts may wait (default 100,000); beyond it starts are
+	// PendingRunsMax is how many durable starts may wait (default 100,000; below 0: none); beyond it starts are
 	// refused with ErrExhausted.
 	PendingRunsMax int
 	// MailboxMax is how many outside commands may wait for one run (default 128), beside the slots

@@ -145,7 +145,7 @@ func (e *Executor) admit(id string) (bool, error) {
 	}
 	if !e.reserve() {
 		return false, domain.E(domain.KindExhausted, "start run", id, fmt.Sprintf(
-			"%d runs are active and %d wait; try again later", e.limits.ActiveRunsMax, e.limits.PendingRunsMax)).WithCode("OVERLOADED")
+			"%d runs are active and %d wait; try again later", e.limits.ActiveRunsMax, max(e.limits.PendingRunsMax, 0))).WithCode("OVERLOADED")
 	}
 	return false, nil
 }
