@@ -73,7 +73,9 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	def(&l.ActiveRunsMax, 10_000)
-	def(&l.PendingRunsMax, 100_000)
+	if l.PendingRunsMax == 0 {
+		l.PendingRunsMax = 100_000
+	}
 	def(&l.MailboxMax, 128)
 	if l.TaskTimeout <= 0 {
 		l.TaskTimeout = 2 * time.Minute
