@@ -114,5 +114,8 @@ func (l *Log) release() error {
 	for _, s := range l.index.segments {
 		errs = append(errs, s.file.Close())
 	}
-	return errors.Join(append(errs, l.lock.Close())...)
+	if l.lock != nil { // a Reader has none
+		errs = append(errs, l.lock.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -77,9 +77,7 @@ func openSegment(fsys vfs.FS, dir string, number uint64, writable bool) (*segmen
 // loadSegment checks one segment and adds it to the index. next is the position its first event
 // must have; the result is the one after its last.
 func (l *Log) loadSegment(seg *segment, next domain.Position, last bool) (domain.Position, error) {
-	s := scanner{seed: l.seed, seg: seg, next: next, batch: func(h *frameHeader, offset int64, payload []byte) error {
-		return l.indexBatch(seg, h, offset, payload)
-	}}
+	s := scanner{seed: l.seed, seg: seg, next: next, batch: l.indexBatch}
 	if err := s.run(); err != nil {
 		return 0, err
 	}
@@ -179,7 +177,7 @@ type scanner struct {
 	seed  uint32
 	seg   *segment
 	next  domain.Position // of the next event
-	batch func(h *frameHeader, offset int64, payload []byte) error
+	batch func(seg *segment, h *frameHeader, offset int64, payload []byte) error
 
 	size      int64  // of the file
 	end       int64  // behind the last complete frame
@@ -192,12 +190,18 @@ type scanner struct {
 const scanWindowBytes = 1 << 20
 
 func (s *scanner) run() error {
-	size, err := s.seg.file.Size()
-	if err != nil {
-		return fileError("open", s.seg.name, err)
+	w, err := s.window()
+	if err == nil {
+		err = s.header(w)
 	}
-	s.size = size
-	w := window{file: s.seg.file, size: scanWindowBytes, end: size, reuse: true}
+	if err != nil {
+		return err
+	}
+	return s.frames(w)
+}
+
+// header checks the segment's header and stands behind it.
+func (s *scanner) header(w *window) error {
 	b, err := w.peek(0, segmentHeaderBytes)
 	if err != nil {
 		return fileError("open", s.seg.name, err)
@@ -210,8 +214,23 @@ func (s *scanner) run() error {
 		return corruptError(s.seg.name, 0, fmt.Sprintf("starts at position %d, the segment before ends at %d", first, s.next-1))
 	}
 	s.end = segmentHeaderBytes
+	return nil
+}
+
+// window returns a fresh look at the file as long as it is now.
+func (s *scanner) window() (*window, error) {
+	size, err := s.seg.file.Size()
+	if err != nil {
+		return nil, fileError("open", s.seg.name, err)
+	}
+	s.size = size
+	return &window{file: s.seg.file, size: scanWindowBytes, end: size, reuse: true}, nil
+}
+
+// frames reads on from s.end to the last complete frame, and looks at what stands behind it.
+func (s *scanner) frames(w *window) error {
 	for {
-		n, err := s.frame(&w)
+		n, err := s.frame(w)
 		if err != nil {
 			return err
 		}
@@ -220,6 +239,7 @@ func (s *scanner) run() error {
 		}
 		s.end += n
 	}
+	var err error
 	if s.torn, err = lastNonZero(s.seg.file, s.end); err != nil {
 		return fileError("open", s.seg.name, err)
 	}
@@ -251,7 +271,7 @@ func (s *scanner) frame(w *window) (int64, error) {
 	s.closed = h.kind == frameClosed
 	if h.kind == frameBatch {
 		s.lastFrame = s.end
-		if err := s.batch(&h, s.end, b[frameHeaderBytes:]); err != nil {
+		if err := s.batch(s.seg, &h, s.end, b[frameHeaderBytes:]); err != nil {
 			return 0, err
 		}
 		s.next += domain.Position(h.events)
