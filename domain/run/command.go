@@ -20,13 +20,15 @@ type Start struct {
 	FlowName   string
 	RunName    string
 	WorkflowID string
-	Definition domain.Value
-	Graph      *workflow.Graph
-	Input      domain.Value
-	BodySHA256 string
-	Secrets    []Secret
-	Node       string // incarnation that will run the tasks
-	Hold       bool   // record the start only; tasks start on the first Continue
+	// WorkflowVersion is that of a stored workflow, 0 if the definition came along.
+	WorkflowVersion int
+	Definition      domain.Value
+	Graph           *workflow.Graph
+	Input           domain.Value
+	BodySHA256      string
+	Secrets         []Secret
+	Node            string // incarnation that will run the tasks
+	Hold            bool   // record the start only; tasks start on the first Continue
 }
 
 // Abandon takes the place of a start that never came.

@@ -140,7 +140,7 @@ func (d *decider) start(c Start) error {
 		input.JSON = []byte("{}")
 	}
 	started := Started{
-		RunID: c.RunID, Source: c.Source, FlowName: c.FlowName, RunName: c.RunName, WorkflowID: c.WorkflowID,
+		RunID: c.RunID, Source: c.Source, FlowName: c.FlowName, RunName: c.RunName, WorkflowID: c.WorkflowID, WorkflowVersion: c.WorkflowVersion,
 		Definition: d.inline(c.Definition), Input: d.inline(input), BodySHA256: c.BodySHA256, Secrets: c.Secrets,
 	}
 	if size := eventSize(started); size > stepBytesMax {

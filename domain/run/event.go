@@ -10,13 +10,7 @@ import (
 type Event interface{ runEvent() }
 
 // Secret is a sealed string that entered the run with the event that lists it.
-type Secret struct {
-	ID         string // unique in the run: "s1", "s2", …
-	FP         string // short keyed fingerprint, shown in masks
-	Ciphertext string // base64; its associated data is stream and id; "" if it stands in a blob
-	Blob       string // hex SHA-256 of the blob that holds a large ciphertext
-	Bytes      int64  // size of that blob
-}
+type Secret = domain.Secret
 
 // ErrorInfo is a failure as stored and shown: small, without secrets.
 type ErrorInfo struct {
@@ -33,10 +27,13 @@ type Started struct {
 	FlowName   string
 	RunName    string
 	WorkflowID string
-	Definition domain.Value // see wire.Definition
-	Input      domain.Value // object; the run's input after overrides
-	BodySHA256 string       // of the request, to tell a repeat from a different request; may be ""
-	Secrets    []Secret
+	// WorkflowVersion is the version of the stored workflow that the run is pinned to, from 1 on; 0
+	// if it came with its definition.
+	WorkflowVersion int
+	Definition      domain.Value // see wire.Definition
+	Input           domain.Value // object; the run's input after overrides
+	BodySHA256      string       // of the request, to tell a repeat from a different request; may be ""
+	Secrets         []Secret
 }
 
 // Abandoned takes revision 0 of a run that was named but never started (contract D6).

@@ -163,20 +163,21 @@ func secretsOf(list []secretV1) []run.Secret {
 }
 
 type startedV1 struct {
-	RunID      string     `json:"run_id"`
-	Source     string     `json:"source"`
-	FlowName   string     `json:"flow_name"`
-	RunName    string     `json:"run_name"`
-	WorkflowID string     `json:"workflow_id"`
-	Definition value      `json:"definition"`
-	Input      value      `json:"input"`
-	BodySHA256 string     `json:"body_sha256"`
-	Secrets    []secretV1 `json:"secrets"`
+	RunID           string     `json:"run_id"`
+	Source          string     `json:"source"`
+	FlowName        string     `json:"flow_name"`
+	RunName         string     `json:"run_name"`
+	WorkflowID      string     `json:"workflow_id"`
+	WorkflowVersion int        `json:"workflow_version"`
+	Definition      value      `json:"definition"`
+	Input           value      `json:"input"`
+	BodySHA256      string     `json:"body_sha256"`
+	Secrets         []secretV1 `json:"secrets"`
 }
 
 func (w startedV1) event() run.Event {
 	return run.Started{
-		RunID: w.RunID, Source: w.Source, FlowName: w.FlowName, RunName: w.RunName, WorkflowID: w.WorkflowID,
+		RunID: w.RunID, Source: w.Source, FlowName: w.FlowName, RunName: w.RunName, WorkflowID: w.WorkflowID, WorkflowVersion: w.WorkflowVersion,
 		Definition: w.Definition.domain(), Input: w.Input.domain(), BodySHA256: w.BodySHA256, Secrets: secretsOf(w.Secrets),
 	}
 }

@@ -44,6 +44,9 @@ func nodeValue(n *workflow.Node) domain.Value {
 	if n.Pure {
 		o.Add("pure", domain.Raw([]byte("true")))
 	}
+	if n.Templates {
+		o.Add("templates", domain.Raw([]byte("true")))
+	}
 	if n.Timeout > 0 {
 		text("timeout", n.Timeout.String())
 	}
@@ -61,14 +64,15 @@ func nodeValue(n *workflow.Node) domain.Value {
 }
 
 type nodeJSON struct {
-	Name    string          `json:"name"`
-	Type    string          `json:"type"`
-	Tag     string          `json:"tag"`
-	Calls   string          `json:"calls"`
-	Pure    bool            `json:"pure"`
-	Timeout duration        `json:"timeout"`
-	Retry   retryJSON       `json:"retry"`
-	Params  json.RawMessage `json:"params"`
+	Name      string          `json:"name"`
+	Type      string          `json:"type"`
+	Tag       string          `json:"tag"`
+	Calls     string          `json:"calls"`
+	Pure      bool            `json:"pure"`
+	Templates bool            `json:"templates"`
+	Timeout   duration        `json:"timeout"`
+	Retry     retryJSON       `json:"retry"`
+	Params    json.RawMessage `json:"params"`
 }
 
 type retryJSON struct {
@@ -111,7 +115,7 @@ func DecodeDefinition(v domain.Value) (workflow.Definition, error) {
 	for i, n := range w.Nodes {
 		params := domain.Value{JSON: n.Params, Holes: holes[i]}
 		d.Nodes[i] = workflow.Node{
-			Name: n.Name, Type: n.Type, Tag: n.Tag, Calls: n.Calls, Pure: n.Pure, Timeout: time.Duration(n.Timeout),
+			Name: n.Name, Type: n.Type, Tag: n.Tag, Calls: n.Calls, Pure: n.Pure, Templates: n.Templates, Timeout: time.Duration(n.Timeout),
 			Retry: workflow.Retry{
 				Attempts: n.Retry.Attempts, Initial: time.Duration(n.Retry.Initial), Factor: n.Retry.Factor,
 				Max: time.Duration(n.Retry.Max), Jitter: n.Retry.Jitter,

@@ -42,6 +42,13 @@ func TestDefinition_RoundTripsWithHoles(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(definition(), back))
 
+	templates := workflow.Definition{Nodes: []workflow.Node{{Name: "a", Type: "t", Templates: true, Params: domain.Raw([]byte(`{}`))}}}
+	v = wire.Definition(templates)
+	require.Equal(t, `{"nodes":[{"name":"a","type":"t","templates":true,"params":{}}],"edges":[]}`, string(v.JSON))
+	back, err = wire.DecodeDefinition(v)
+	require.NoError(t, err)
+	require.Empty(t, cmp.Diff(templates, back, cmpopts.EquateEmpty()))
+
 	empty, err := wire.DecodeDefinition(wire.Definition(workflow.Definition{}))
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(workflow.Definition{}, empty, cmpopts.EquateEmpty()))

@@ -59,6 +59,9 @@ func EncodeRun(e run.Event) (typ string, data []byte) {
 		o.strOpt("flow_name", e.FlowName)
 		o.strOpt("run_name", e.RunName)
 		o.strOpt("workflow_id", e.WorkflowID)
+		if e.WorkflowVersion != 0 {
+			o.int("workflow_version", int64(e.WorkflowVersion))
+		}
 		o.value("definition", e.Definition)
 		o.value("input", e.Input)
 		o.strOpt("body_sha256", e.BodySHA256)

@@ -81,5 +81,9 @@ func samples() []sample {
 		{"run.completed.v1", run.Completed{StartedAt: at(0), Results: raw(`{"a":3,"fetch \"orders\"/é":7}`)}},
 		{"run.failed.v1", run.Failed{StartedAt: at(0), Task: task, Error: failure, Results: raw(`{"a":3}`)}},
 		{"run.cancelled.v1", run.Cancelled{StartedAt: at(0), Reason: "asked by the operator", Results: raw(`{}`)}},
+		{"run.started.v1.versioned", run.Started{
+			RunID: "r", Source: "api", FlowName: "Support", WorkflowID: "0190a0b0-0000-7000-8000-000000000002", WorkflowVersion: 3,
+			Definition: raw(`{"nodes":[{"name":"a","type":"agent","calls":"llm","templates":true,"params":{"config":{}}}],"edges":[]}`), Input: raw(`{}`),
+		}},
 	}
 }

@@ -20,18 +20,21 @@ type Definition struct {
 	Edges []Edge
 }
 
-// Node is one vertex. The traits (Pure, Calls, Retry, Timeout) are resolved from the node's type
+// Node is one vertex. The traits (Pure, Templates, Calls, Retry, Timeout) are resolved from the node's type
 // when the run starts and are stored with it, so that a later change of a type never changes the
 // meaning of an old run.
 type Node struct {
-	Name    string
-	Type    string       // registered name of the node type
-	Tag     string       // free label, may be empty
-	Params  domain.Value // as written; a JSON object
-	Pure    bool         // computed inside a decision, without effects
-	Calls   string       // family of call events around the task: "", "tool" or "llm"
-	Retry   Retry
-	Timeout time.Duration // of one attempt; 0 = the executor's default
+	Name   string
+	Type   string       // registered name of the node type
+	Tag    string       // free label, may be empty
+	Params domain.Value // as written; a JSON object
+	Pure   bool         // computed inside a decision, without effects
+	// Templates says that "{{ expression }}" in the strings of Params is evaluated when the task
+	// starts (contract D8): definitions made through /api/workflows only, never run-dag's.
+	Templates bool
+	Calls     string // family of call events around the task: "", "tool" or "llm"
+	Retry     Retry
+	Timeout   time.Duration // of one attempt; 0 = the executor's default
 }
 
 // Edge orders Target after Source. With a condition it also gates: of a target's conditional
