@@ -65,21 +65,38 @@ func (s *State) outputOf(task string) domain.Value {
 	return domain.Null()
 }
 
-// Upstream lists the outputs that task i depends on, in the order of its params.
+// Upstream lists the outputs that task i depends on, in the order of its params. A task with
+// templates whose params name no task gets the sources of the edges that enter it instead, in the
+// order of the edges, each once, with Param "".
 func (s *State) Upstream(i int) []Upstream {
 	var out []Upstream
 	for _, r := range s.Graph.Refs[i] {
 		if r.Kind != workflow.RefDepends && r.Kind != workflow.RefMapping {
 			continue
 		}
-		from, ok := s.Graph.Index(r.Name)
-		if !ok {
+		if from, ok := s.Graph.Index(r.Name); ok {
+			out = append(out, s.upstream(from, r.Param))
+		}
+	}
+	if len(out) > 0 {
+		return out
+	}
+	var seen map[int]bool
+	for _, e := range s.Graph.EdgesIn(i) {
+		from, ok := s.Graph.Index(s.Graph.Edges[e].Source)
+		if !ok || seen[from] {
 			continue
 		}
-		out = append(out, Upstream{
-			Task: r.Name, Param: r.Param, Output: s.outputOf(r.Name),
-			Skipped: s.Task(from).Phase == TaskSkippedPhase,
-		})
+		if seen == nil {
+			seen = make(map[int]bool)
+		}
+		seen[from] = true
+		out = append(out, s.upstream(from, ""))
 	}
 	return out
+}
+
+func (s *State) upstream(from int, param string) Upstream {
+	name := s.Graph.Nodes[from].Name
+	return Upstream{Task: name, Param: param, Output: s.outputOf(name), Skipped: s.Task(from).Phase == TaskSkippedPhase}
 }

@@ -27,6 +27,7 @@ type Graph struct {
 	Gates [][]int32 // indexes into Edges of the conditional edges that leave a node
 	Gated []bool    // whether a conditional edge enters the node
 
+	edgesIn    [][]int32 // indexes into Edges of the edges that enter a node with templates; nil if there is none
 	sealed     []bool
 	edgeTarget []int32
 	index      map[string]int
@@ -40,6 +41,15 @@ func (g *Graph) Index(name string) (int, bool) {
 
 // Target returns the node an edge leads to.
 func (g *Graph) Target(edge int) int { return int(g.edgeTarget[edge]) }
+
+// EdgesIn lists the edges that enter node i, as indexes into Edges in their order. Only nodes with
+// templates are indexed: others take no data from edges.
+func (g *Graph) EdgesIn(i int) []int32 {
+	if g.edgesIn == nil {
+		return nil
+	}
+	return g.edgesIn[i]
+}
 
 // Compile checks d and builds its graph. hasInput says which keys {"input": …} may name; nil
 // accepts all. Errors: ErrInvalid naming the field (a JSON pointer below "tasks" or "edges"), the
@@ -209,6 +219,12 @@ func (g *Graph) linkEdges(link *linker) error {
 		}
 		g.edgeTarget[i] = int32(to)
 		link.add(from, to)
+		if g.Nodes[to].Templates {
+			if g.edgesIn == nil {
+				g.edgesIn = make([][]int32, len(g.Nodes))
+			}
+			g.edgesIn[to] = append(g.edgesIn[to], int32(i))
+		}
 		if e.Condition != "" {
 			if len(g.Gates[from]) == GatesMax {
 				return fault(at, fmt.Sprintf("task %q has more than %d conditional edges; remove some", clip(e.Source), GatesMax))
