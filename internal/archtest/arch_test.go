@@ -126,6 +126,7 @@ import (
 `,
 	"infra/faulty/a.go": "package faulty\n\nimport \"quipu/infra/memory\"\n",
 	"infra/sim/a.go":    "package sim\n\nimport (\n\t\"testing\"\n\n\t\"quipu/commands/logtest\"\n\t\"quipu/infra/memory\"\n)\n",
+	"bench/a.go":        "package bench\n\nimport \"quipu/infra/postgres/pgtest\"\n",
 	"infra/clock/a.go":  "package clock\n\nimport (\n\t\"math/rand/v2\"\n\t\"time\"\n)\n\nvar a, b = time.Now(), rand.Int()\n",
 	"cellar/a.go":       "package cellar\n\nimport \"fmt\" // want: has no row\n",
 	"eventbus/ugly.go":  "package   eventbus // want: is not formatted\n",

@@ -173,7 +173,7 @@ func (f *file) checkImport(spec *ast.ImportSpec) {
 	own = strings.TrimPrefix(own, "/")
 	std := !isOwn && !strings.Contains(strings.Split(target, "/")[0], ".")
 	switch {
-	case isOwn && supports(own) && !f.support && where != "infra/sim":
+	case isOwn && supports(own) && !f.support && where != "infra/sim" && where != "bench":
 		f.report(spec.Pos(), "imports %s, which is made for tests, into the program", own)
 	case isOwn && within(own, "infra") && within(f.dir, "infra") && !r.anyOwn:
 		a, b := sibling(f.dir), sibling(own)
