@@ -27,7 +27,8 @@ type Store interface {
 
 	// Commit stores rows and moves the checkpoint from c.After to c.To, all or nothing. It may keep
 	// nothing of c after return.
-	// Errors: ErrConflict if the checkpoint is not at c.After: somebody else projected, reload.
+	// Errors: ErrConflict if the checkpoint is not at c.After, the rows are of another log, or the
+	// generation was dropped or replaced: somebody else was here, reload. ErrInvalid unless To > After.
 	// ErrIndeterminate if it may have happened: read State. ErrUnprocessable if the database refuses
 	// a value for what it is: the same changes will never be stored.
 	Commit(ctx context.Context, c Changes) error
@@ -54,7 +55,12 @@ type Run struct {
 	Open      []view.Task // tasks without an end, by StartedOffset, then Task
 }
 
-// Changes are the rows that a batch of events leads to. Rows replace what is stored under their key.
+// Changes are the rows that a batch of events leads to. Rows replace what is stored under their key,
+// with one exception that spares copying: what an execution is born with (ID to RunName, StartedAt,
+// Input) is stored with the row of the commit that holds its first event (Position > After) and
+// ignored in later rows, which may leave it out.
+//
+// Instants have milliseconds; what is finer is cut off.
 type Changes struct {
 	Log       domain.LogID
 	After, To domain.Position // the checkpoint before and after; To > After
@@ -98,9 +104,11 @@ type Generations interface {
 	// neither promoted nor dropped are removed.
 	Begin(ctx context.Context) (Store, error)
 	// Promote makes a generation from Begin current, at one instant for all readers, and removes the
-	// former one when its readers have left it.
+	// former one when its readers have left it. Errors: ErrConflict if s is not the newest from Begin
+	// any more, or was promoted or dropped.
 	Promote(ctx context.Context, s Store) error
-	// Drop removes a generation from Begin.
+	// Drop removes a generation from Begin; one that is gone already is no error. Errors: ErrConflict
+	// for the current one.
 	Drop(ctx context.Context, s Store) error
 	// Close releases the database. Stores of it fail with ErrUnavailable afterwards.
 	Close() error
