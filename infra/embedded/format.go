@@ -52,18 +52,26 @@ var le = binary.LittleEndian
 
 // meta is the content of META:
 //
-//	 0 magic[8]  8 version u32  12 zero u32  16 log id[16]  32 salt[16]  48 created, unix ms i64
+//	 0 magic[8]  8 version u32  12 flags u32  16 log id[16]  32 salt[16]  48 created, unix ms i64
 //	56 zero u32  60 crc u32 over [0:60), not salted
 type meta struct {
 	id      [16]byte
 	salt    salt
 	created int64
+	copied  bool // flagCopied
 }
+
+// flagCopied says that this is a copy under the id of its source: whoever first opens it to
+// write gives it an id of its own.
+const flagCopied = 1
 
 func (m *meta) encode() []byte {
 	b := make([]byte, metaBytes)
 	copy(b, metaMagic)
 	le.PutUint32(b[8:], formatVersion)
+	if m.copied {
+		le.PutUint32(b[12:], flagCopied)
+	}
 	copy(b[16:], m.id[:])
 	copy(b[32:], m.salt[:])
 	le.PutUint64(b[48:], uint64(m.created))
@@ -80,7 +88,10 @@ func decodeMeta(b []byte) (m meta, reason string) {
 		return m, "is of another format version"
 	case le.Uint32(b[60:]) != crc32.Checksum(b[:60], castagnoli):
 		return m, "has a wrong checksum"
+	case le.Uint32(b[12:])&^flagCopied != 0:
+		return m, "has flags that this version does not know"
 	}
+	m.copied = le.Uint32(b[12:])&flagCopied != 0
 	copy(m.id[:], b[16:])
 	copy(m.salt[:], b[32:])
 	m.created = int64(le.Uint64(b[48:]))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path"
 	"path/filepath"
 	"strings"
@@ -39,7 +40,8 @@ func parseSegmentName(name string) (number uint64, ok bool) {
 }
 
 // Open opens the log in dir, making it if the folder is empty or missing, and checks it: what a
-// crash left half written behind the last complete batch is cut off and kept in dir/cut.
+// crash left half written behind the last complete batch is cut off and kept in dir/cut. A copy made
+// by CopyTo gets an id of its own.
 //
 // Errors: ErrInvalid for bad options or a folder with something else in it; ErrUnavailable if the
 // folder is in use by another process, cannot be written, or the disk is full; ErrCorrupt, with
@@ -89,7 +91,26 @@ func (l *Log) load() error {
 		}
 	}
 	l.meta, l.seed = m, m.salt.seed()
-	return l.recover()
+	if err := l.recover(); err != nil {
+		return err
+	}
+	return l.renew()
+}
+
+// renew gives a copy an id of its own. META is replaced as a whole: a crash leaves the flag and
+// the old id, or neither.
+func (l *Log) renew() error {
+	if !l.meta.copied {
+		return nil
+	}
+	source := l.ID()
+	l.meta.id, l.meta.created, l.meta.copied = uuid.New(), l.opts.Clock().UnixMilli(), false
+	if err := replaceFile(l.fs, l.dir, metaName, l.meta.encode()); err != nil {
+		return fileError("open", l.path(metaName), err)
+	}
+	l.logger.Info("first opening of a copy of a log: it has an id of its own now",
+		slog.String("log", string(l.ID())), slog.String("copy_of", string(source)))
+	return nil
 }
 
 // loadMeta reads META; !found if there is none.

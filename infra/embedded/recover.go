@@ -178,6 +178,7 @@ type scanner struct {
 	seg   *segment
 	next  domain.Position // of the next event
 	batch func(seg *segment, h *frameHeader, offset int64, payload []byte) error
+	raw   func(b []byte, offset int64) error // if set, is given header and frames, byte for byte
 
 	size      int64  // of the file
 	end       int64  // behind the last complete frame
@@ -214,6 +215,9 @@ func (s *scanner) header(w *window) error {
 		return corruptError(s.seg.name, 0, fmt.Sprintf("starts at position %d, the segment before ends at %d", first, s.next-1))
 	}
 	s.end = segmentHeaderBytes
+	if s.raw != nil {
+		return s.raw(b, 0)
+	}
 	return nil
 }
 
@@ -275,6 +279,11 @@ func (s *scanner) frame(w *window) (int64, error) {
 			return 0, err
 		}
 		s.next += domain.Position(h.events)
+	}
+	if s.raw != nil {
+		if err := s.raw(b, s.end); err != nil {
+			return 0, err
+		}
 	}
 	return size, nil
 }

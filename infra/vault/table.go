@@ -25,6 +25,7 @@ import (
 // A later entry of a stream replaces an earlier one. entryErased takes the key away; the bytes of
 // the old entry go when the file is rewritten, which the format allows at any time.
 const (
+	tableName    = "keys.table"
 	tableHeader  = "quipu keys 1\n"
 	frameMagic   = "QKF1"
 	frameHead    = 12

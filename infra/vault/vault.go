@@ -68,7 +68,7 @@ func Open(dir string, options Options) (*Vault, error) {
 	if err := durable.SyncDir(filepath.Dir(dir)); err != nil {
 		return nil, durable.Failure("open vault", dir, err)
 	}
-	table, err := openTable(filepath.Join(dir, "keys.table"))
+	table, err := openTable(filepath.Join(dir, tableName))
 	if err != nil {
 		return nil, err
 	}
