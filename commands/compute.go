@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
+	"time"
 
 	"quipu/commands/expression"
 	"quipu/commands/node"
@@ -14,7 +16,7 @@ import (
 	"quipu/domain/run"
 )
 
-// Compute evaluates pure nodes and conditions for the decider.
+// Compute evaluates pure nodes, conditions, templates and the instants of timers for the decider.
 //
 // Secrets are masked in what they see; a mask that comes out again becomes its hole again, so that
 // passing a secret through a pure node neither shows nor loses it. A payload that became a blob is
@@ -81,6 +83,56 @@ func (c Compute) Gate(function, condition string, scope run.Scope) (bool, error)
 		return false, err
 	}
 	return expression.Truth(condition, shown)
+}
+
+// Due tells until when a timer waits.
+func (c Compute) Due(function string, input domain.Value, at time.Time) (time.Time, error) {
+	typ, ok := c.Registry.Get(function)
+	if !ok || typ.Due == nil {
+		return time.Time{}, errors.New("this server has no timer " + function)
+	}
+	params, err := c.show(input, nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return typ.Due(node.Call{Function: function, Params: params}, at)
+}
+
+// Render evaluates the templates in a task's parameters. What a template reads and gives back follows
+// the same rules as what a pure node does: secrets are masks, a value that is a mask becomes its
+// secret again. Within a longer text a mask stays a mask.
+func (c Compute) Render(params domain.Value, scope run.Scope) (domain.Value, error) {
+	t, err := expression.ParseTemplates(params.JSON)
+	if err != nil || t == nil {
+		return params, err
+	}
+	var holes []domain.Hole
+	if !t.Reads("nodes") {
+		scope.Nodes = func(func(string, domain.Value)) {}
+	}
+	shown, err := c.scope(scope, &holes)
+	if err != nil {
+		return domain.Value{}, err
+	}
+	places, err := t.Render(shown)
+	if err != nil {
+		return domain.Value{}, err
+	}
+	out := domain.Value{Holes: slices.Clone(params.Holes)}
+	edits := make([]rawjson.Edit, len(places))
+	for i, p := range places {
+		v := unmask(p.JSON, holes)
+		edits[i] = rawjson.Edit{Start: p.Start, End: p.End, New: v.JSON}
+		for _, h := range v.Holes {
+			h.At = p.Pointer + h.At
+			out.Holes = append(out.Holes, h)
+		}
+	}
+	out.JSON = rawjson.Splice(params.JSON, edits)
+	if err := rawjson.Check(out.JSON, domain.JSONDepthMax); err != nil {
+		return domain.Value{}, err
+	}
+	return out, nil
 }
 
 func (c Compute) scope(s run.Scope, holes *[]domain.Hole) (node.Scope, error) {

@@ -14,7 +14,6 @@ import (
 	"quipu/commands/node"
 	"quipu/domain"
 	"quipu/domain/run"
-	"quipu/domain/workflow"
 )
 
 // Deps are the executor's collaborators; all are required but Logger and Hooks.
@@ -77,6 +76,10 @@ const (
 	timerMailbox timerKind = iota
 	timerTask
 )
+
+// timerStepMax is how long a timer runs before it looks at the wall clock again, which may have been
+// set, or gone on while the machine slept.
+const timerStepMax = time.Hour
 
 const (
 	shardCount = 8
@@ -202,11 +205,9 @@ func (e *Executor) carryOut(l *shardLoop, o output) {
 	case outEffect:
 		e.start(l, o.attempt)
 	case outTimer:
-		e.after(l, o.runID, timerKey{timerTask, o.task}, min(o.at.Sub(e.deps.Clock.Now()), workflow.RetryDelayMax), func() {
-			l.put(e, inCommand{runID: o.runID, envelope: envelope{
-				command: run.StartAttempt{At: o.at, Task: o.task, Node: e.node},
-				cause:   e.systemCause(o.runID, "timer", commandID("retry:", o.runID+"/"+o.task+":"+o.at.Format(domain.TimeLayout))),
-			}})
+		wait := o.at.Sub(e.deps.Clock.Now())
+		e.after(l, o.runID, timerKey{timerTask, o.task}, min(wait, timerStepMax), func() {
+			l.put(e, inTimer{runID: o.runID, task: o.task, at: o.at, over: wait <= timerStepMax})
 		})
 	case outRetired:
 		e.stopTimers(l, o.runID)

@@ -157,12 +157,19 @@ func (m *mailbox) decide(f *flight, now time.Time, compute run.Compute) bool {
 	return len(f.parts) > 0
 }
 
-// due is the instant of a command that is decided at the instant at. A retry comes when its timer
-// has run for as long as it had to: should the wall clock have been set back since, the instant it
-// was due counts, or the retry would be taken for early and never come again.
+// due is the instant of a command that is decided at the instant at. A retry or a timer comes when
+// its time has passed: should the wall clock have been set back since, the instant it was due
+// counts, or it would be taken for early and never come again.
 func due(c run.Command, at time.Time) time.Time {
-	if c, ok := c.(run.StartAttempt); ok && at.Before(c.At) {
-		return domain.Instant(c.At)
+	asked := at
+	switch c := c.(type) {
+	case run.StartAttempt:
+		asked = c.At
+	case run.FireTimer:
+		asked = c.At
+	}
+	if at.Before(asked) {
+		return domain.Instant(asked)
 	}
 	return at
 }
@@ -186,6 +193,9 @@ func stamp(c run.Command, at time.Time) run.Command {
 		c.At = at
 		return c
 	case run.StartAttempt:
+		c.At = at
+		return c
+	case run.FireTimer:
 		c.At = at
 		return c
 	case run.Recover:

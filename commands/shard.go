@@ -56,6 +56,13 @@ type (
 		session *Session
 		err     error
 	}
+	// inTimer says that an outTimer's time has passed, or, if it is not over, as much of it as one
+	// timer waits.
+	inTimer struct {
+		runID, task string
+		at          time.Time
+		over        bool
+	}
 	// inPeek asks for the state of an active run, and optionally to be told its end.
 	inPeek struct {
 		runID string
@@ -77,6 +84,7 @@ func (inCommand) shardInput()  {}
 func (inAppended) shardInput() {}
 func (inRepeat) shardInput()   {}
 func (inLoaded) shardInput()   {}
+func (inTimer) shardInput()    {}
 func (inPeek) shardInput()     {}
 
 // output is something to carry out.
@@ -176,6 +184,10 @@ func (s *shard) Step(now time.Time, in input) []output {
 		if m = s.runs[in.runID]; m != nil && m.loading {
 			s.loaded(m, in)
 		}
+	case inTimer:
+		if m = s.runs[in.runID]; m != nil {
+			s.due(m, in)
+		}
 	case inPeek:
 		s.peek(in)
 	case inForget:
@@ -230,8 +242,8 @@ func (s *shard) carryOn(m *mailbox) {
 		envelope{command: run.Recover{Node: s.node}, cause: s.cause(m, "recovery", domain.EventID{})},
 		envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})})
 	for i := range m.state.Tasks() {
-		if t := m.state.Task(i); t.Phase == run.TaskBackoff {
-			s.emit(outTimer{runID: m.id, task: m.state.Graph.Nodes[i].Name, at: t.RetryAt})
+		if t := m.state.Task(i); t.Waits() {
+			s.emit(outTimer{runID: m.id, task: m.state.Graph.Nodes[i].Name, at: t.DueAt})
 		}
 	}
 }
@@ -414,7 +426,31 @@ func (s *shard) carryOut(m *mailbox, e run.Event, id domain.EventID) {
 		s.dispatch(m, e.Task, e.Attempt, id)
 	case run.TaskRetryScheduled:
 		s.emit(outTimer{runID: m.id, task: e.Task, at: e.RetryAt})
+	case run.TimerSet:
+		s.emit(outTimer{runID: m.id, task: e.Task, at: e.DueAt})
 	}
+}
+
+// due asks for what task waited for: its next attempt, or its end.
+func (s *shard) due(m *mailbox, in inTimer) {
+	if !in.over {
+		s.emit(outTimer{runID: m.id, task: in.task, at: in.at})
+		return
+	}
+	if m.state == nil {
+		return // still loading; it asks again once that is done
+	}
+	i, ok := m.state.Graph.Index(in.task)
+	if !ok || !m.state.Task(i).Waits() {
+		return
+	}
+	e := envelope{command: run.StartAttempt{At: in.at, Task: in.task, Node: s.node}, cause: s.cause(m, "timer", domain.EventID{})}
+	kind := "retry:"
+	if m.state.Task(i).Phase == run.TaskTimed {
+		e.command, kind = run.FireTimer{At: in.at, Task: in.task, Node: s.node}, "timer:"
+	}
+	e.cause.CommandID = commandID(kind, m.id+"/"+in.task+":"+in.at.Format(domain.TimeLayout))
+	m.queue = append(m.queue, e)
 }
 
 func (s *shard) dispatch(m *mailbox, task string, attemptNo int, cause domain.EventID) {

@@ -252,11 +252,13 @@ func (w *sim) carryOut(o output) {
 	case outEffect:
 		w.effect(o.attempt)
 	case outTimer:
-		node := w.shard.node
-		w.later(o.at.Sub(w.wall()), "timer "+o.runID+" "+o.task, func() {
-			w.step(inCommand{runID: o.runID, envelope: envelope{
-				command: run.StartAttempt{At: o.at, Task: o.task, Node: node}, cause: wire.Cause{CommandID: "retry:" + o.task + o.at.String()},
-			}})
+		// A long wait comes in pieces.
+		wait, over := o.at.Sub(w.wall()), true
+		if wait > 500*time.Millisecond && w.chance(20) {
+			wait, over = w.soon(), false
+		}
+		w.later(wait, "timer "+o.runID+" "+o.task, func() {
+			w.step(inTimer{runID: o.runID, task: o.task, at: o.at, over: over})
 		}, nil)
 	case outRetired:
 		w.tracef("retired %s %q place=%v waits=%v", o.runID, o.status, o.place, o.waits)

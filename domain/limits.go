@@ -1,5 +1,7 @@
 package domain
 
+import "time"
+
 // Shared bounds. Each is part of a promise in docs/guarantees.md; the ones marked "stored" can
 // never be lowered, since logs written under them exist.
 const (
@@ -24,6 +26,8 @@ const (
 	ParallelTasksMax = 1000
 	// TasksMax is the most tasks in one definition.
 	TasksMax = 10_000
+	// TimerWaitMax is the longest that a timer may wait.
+	TimerWaitMax = 10 * 365 * 24 * time.Hour
 	// JSONDepthMax is the deepest nesting accepted in any JSON from outside.
 	JSONDepthMax = 128
 )

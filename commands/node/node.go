@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"quipu/domain"
 )
 
@@ -20,10 +22,12 @@ import (
 type Kind uint8
 
 // Effect nodes have their start on disk before they run. Pure nodes are computed inside a
-// decision: deterministic, bounded, without I/O.
+// decision: deterministic, bounded, without I/O. Timer nodes wait for an instant that is worked out
+// likewise; no attempt runs for them.
 const (
 	Effect Kind = iota
 	Pure
+	Timer
 )
 
 // Calls says which family of call events surrounds a task of the type (contract D1).
@@ -59,6 +63,11 @@ type Type struct {
 	Run func(ctx context.Context, call Call) (Reply, error)
 	// Compute evaluates a Pure type.
 	Compute func(call Call) (Reply, error)
+	// Due tells until when a Timer that starts at the given instant waits. Only Params and Function
+	// of call are set. It is deterministic; an instant that is not after at is due at once.
+	Due func(call Call, at time.Time) (time.Time, error)
+
+	schema *jsonschema.Schema // Config, compiled by NewRegistry
 }
 
 // Fault is one thing wrong with a definition's params.
@@ -141,8 +150,12 @@ func NewRegistry(types ...Type) (*Registry, error) {
 	r := &Registry{types: make(map[string]*Type, len(types)*2)}
 	for i := range types {
 		t := &types[i]
-		if t.Name == "" || (t.Kind == Effect) != (t.Run != nil) || (t.Kind == Pure) != (t.Compute != nil) {
+		if t.Name == "" || (t.Kind == Effect) != (t.Run != nil) || (t.Kind == Pure) != (t.Compute != nil) || (t.Kind == Timer) != (t.Due != nil) {
 			return nil, domain.E(domain.KindInternal, "register node type", t.Name, "needs a name and exactly the function of its kind")
+		}
+		var err error
+		if t.schema, err = compileSchema(t.Name, t.Config); err != nil {
+			return nil, domain.Wrap(domain.KindInternal, "register node type", t.Name, err)
 		}
 		for _, name := range append([]string{t.Name}, t.Aliases...) {
 			if _, dup := r.types[name]; dup {

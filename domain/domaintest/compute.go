@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"hash/fnv"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"quipu/domain"
+	"quipu/domain/rawjson"
 	"quipu/domain/run"
 )
 
@@ -20,6 +23,7 @@ func At(ms int) time.Time {
 //
 //	node   pure: {"params":<bytes>}; pure_echo: its input; pure_big: a text beyond the inline bound;
 //	       pure_fail: an error; pure_bad: bytes that are no JSON
+//	       (see also Render and Due)
 //	gate   true, false, error; output: whether the output is true; any other text: a coin flipped by
 //	       the text and the output
 type Compute struct{}
@@ -42,6 +46,50 @@ func (Compute) Node(function string, input domain.Value, _ []run.Upstream, _ run
 		return domain.Raw([]byte(`{"cut":`)), nil
 	}
 	return domain.Raw([]byte(`{"pure":true}`)), nil
+}
+
+// Render implements run.Compute: a string "{{output}}" becomes the output of the scope, null without
+// one; "{{bad}}" is an error; other strings are left.
+func (Compute) Render(params domain.Value, scope run.Scope) (domain.Value, error) {
+	out := domain.Value{Holes: slices.Clone(params.Holes)}
+	var edits []rawjson.Edit
+	var failed error
+	err := rawjson.Walk(params.JSON, domain.JSONDepthMax, func(p *rawjson.Path, kind rawjson.Kind, start, end int) bool {
+		if kind != rawjson.String {
+			return true
+		}
+		switch string(params.JSON[start:end]) {
+		case `"{{bad}}"`:
+			failed = errors.New("cannot be rendered")
+		case `"{{output}}"`:
+			v := scope.Output
+			if v.Absent() {
+				v = domain.Null()
+			}
+			for _, h := range v.Holes {
+				h.At = p.Pointer() + h.At
+				out.Holes = append(out.Holes, h)
+			}
+			edits = append(edits, rawjson.Edit{Start: start, End: end, New: v.JSON})
+		}
+		return true
+	})
+	out.JSON = rawjson.Splice(params.JSON, edits)
+	return out, errors.Join(err, failed)
+}
+
+// Due implements run.Compute: "timer" waits for its parameter "ms", "timer_bad" has no instant,
+// "timer_long" waits beyond the bound.
+func (Compute) Due(function string, input domain.Value, at time.Time) (time.Time, error) {
+	switch function {
+	case "timer_bad":
+		return time.Time{}, errors.New("/config/duration_seconds: must be a number")
+	case "timer_long":
+		return at.Add(domain.TimerWaitMax + 1), nil
+	}
+	raw, _ := rawjson.Get(input.JSON, "/ms")
+	ms, err := strconv.ParseFloat(string(raw), 64)
+	return at.Add(time.Duration(ms * float64(time.Millisecond))), err
 }
 
 // Gate implements run.Compute.

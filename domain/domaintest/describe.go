@@ -33,6 +33,8 @@ func Describe(e run.Event) string {
 		add(e.Task, e.Error.Code)
 	case run.TaskRetryScheduled:
 		add(e.Task, e.Attempt, e.Error.Code)
+	case run.TimerSet:
+		add(e.Task)
 	case run.TaskSkipped:
 		add(e.Task)
 	case run.CallStarted:

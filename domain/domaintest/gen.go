@@ -105,8 +105,22 @@ func node(t *rapid.T, names []string, i int, failing bool) workflow.Node {
 			kind = "pure_fail"
 		}
 	}
+	if rapid.IntRange(0, 5).Draw(t, "is timer") == 0 {
+		kind = "timer"
+		o.Add("ms", domain.Raw(fmt.Append(nil, rapid.SampledFrom([]int{-1, 0, 1, 700, 30_000}).Draw(t, "ms"))))
+		if failing && rapid.IntRange(0, 9).Draw(t, "bad timer") == 0 {
+			kind = "timer_bad"
+		}
+	}
+	templates := rapid.IntRange(0, 3).Draw(t, "templates") == 0
+	if templates {
+		o.Add("text", domain.Raw([]byte(`["{{output}}",{"{{output}}":"{{other}}"}]`)))
+		if failing && rapid.IntRange(0, 9).Draw(t, "bad template") == 0 {
+			o.Add("bad", domain.Text("{{bad}}"))
+		}
+	}
 	n := Node(names[i], kind, "")
-	n.Params = o.Value()
+	n.Params, n.Templates = o.Value(), templates
 	n.Timeout = time.Duration(rapid.IntRange(0, 1).Draw(t, "timeout")) * 1500 * time.Microsecond
 	return n
 }
@@ -139,7 +153,7 @@ func Command(t *rapid.T, h *History, start run.Start, at time.Time) run.Command 
 	task, attempt := "nobody", rapid.IntRange(-1, 4).Draw(t, "attempt")
 	if n := h.State.Tasks(); n > 0 && rapid.IntRange(0, 9).Draw(t, "known") > 0 {
 		i := rapid.IntRange(0, n-1).Draw(t, "task")
-		if running := h.inPhase(run.TaskRunning, run.TaskBackoff); len(running) > 0 && rapid.IntRange(0, 3).Draw(t, "active") > 0 {
+		if running := h.inPhase(run.TaskRunning, run.TaskBackoff, run.TaskTimed); len(running) > 0 && rapid.IntRange(0, 3).Draw(t, "active") > 0 {
 			i = running[i%len(running)]
 		}
 		task = h.State.Graph.Nodes[i].Name
@@ -158,6 +172,9 @@ func Command(t *rapid.T, h *History, start run.Start, at time.Time) run.Command 
 			Secrets: []run.Secret{{ID: "s9", FP: "x", Ciphertext: "CCCC"}},
 		}
 	case kind < 15:
+		if late := at.Add(time.Duration(rapid.IntRange(0, 1).Draw(t, "fires late")) * time.Minute); kind == 14 {
+			return run.FireTimer{At: late, Task: task, Node: node}
+		}
 		return run.StartAttempt{At: at.Add(time.Duration(rapid.IntRange(0, 1).Draw(t, "late")) * 48 * time.Hour), Task: task, Node: node}
 	case kind < 17:
 		return run.Recover{At: at, Node: node}

@@ -236,7 +236,7 @@ func sameTasks(a, b *run.State) bool {
 	for i := range a.Tasks() {
 		x, y := *a.Task(i), *b.Task(i)
 		same := sameValue(x.Input, y.Input) && sameValue(x.Output, y.Output) &&
-			x.StartedAt.Equal(y.StartedAt) && x.AttemptAt.Equal(y.AttemptAt) && x.RetryAt.Equal(y.RetryAt)
+			x.StartedAt.Equal(y.StartedAt) && x.AttemptAt.Equal(y.AttemptAt) && x.DueAt.Equal(y.DueAt)
 		if !same || x.Phase != y.Phase || x.GateHeld != y.GateHeld || x.Open != y.Open || x.Live != y.Live ||
 			x.Attempt != y.Attempt || x.Failures != y.Failures || x.Node != y.Node || x.Revision != y.Revision {
 			return false

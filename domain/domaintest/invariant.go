@@ -27,11 +27,11 @@ type model struct {
 
 type modelTask struct {
 	node      workflow.Node
-	phase     string // "", running, backoff, completed, failed, skipped
+	phase     string // "", running, timed, backoff, completed, failed, skipped
 	attempt   int
 	startedAt time.Time
 	attemptAt time.Time
-	retryAt   time.Time
+	dueAt     time.Time // of its retry or timer
 	revision  domain.Revision
 	held      map[int]bool // results of conditional edges that leave it
 }
@@ -115,7 +115,7 @@ func (m *model) event(f run.Fact, prev run.Event) error {
 		return m.taskStarted(f, e)
 	case run.TaskAttemptStarted:
 		t := m.tasks[e.Task]
-		ok := t.phase == "backoff" && e.Reason == run.ReasonRetry && !f.At.Before(t.retryAt) || t.phase == "running" && e.Reason == run.ReasonRecovered
+		ok := t.phase == "backoff" && e.Reason == run.ReasonRetry && !f.At.Before(t.dueAt) || t.phase == "running" && e.Reason == run.ReasonRecovered
 		t.phase, t.attempt, t.attemptAt = "running", t.attempt+1, f.At
 		return first(must(ok, "does not fit the task's phase"), must(e.Attempt == t.attempt, "attempt is not the next"), m.id(e.Task, e.TaskID))
 	case run.TaskCompleted:
@@ -129,10 +129,17 @@ func (m *model) event(f run.Fact, prev run.Event) error {
 	case run.TaskRetryScheduled:
 		t := m.tasks[e.Task]
 		ok := t.phase == "running" && t.attempt == e.Attempt
-		t.phase, t.retryAt = "backoff", e.RetryAt
+		t.phase, t.dueAt = "backoff", e.RetryAt
 		_, called := prev.(run.CallFailed)
 		return first(must(ok, "was not running"), must(!e.RetryAt.Before(f.At), "retries in the past"),
 			must(called == (t.node.Calls != ""), "stands without the end of its call"), m.id(e.Task, e.TaskID))
+	case run.TimerSet:
+		t := m.tasks[e.Task]
+		started, ok := prev.(run.TaskStarted)
+		ok = ok && started.Task == e.Task && t.phase == "running" && t.node.Timer
+		t.phase, t.dueAt = "timed", e.DueAt
+		return first(must(ok, "does not follow the start of a timer"), must(!e.DueAt.Before(f.At), "is due in the past"),
+			must(!e.DueAt.After(f.At.Add(domain.TimerWaitMax)), "waits too long"), m.id(e.Task, e.TaskID))
 	case run.TaskSkipped:
 		t := m.tasks[e.Task]
 		want := m.verdict(e.Task)
@@ -180,7 +187,7 @@ func (m *model) taskStarted(f run.Fact, e run.TaskStarted) error {
 
 func (m *model) taskCompleted(f run.Fact, e run.TaskCompleted, prev run.Event) error {
 	t := m.tasks[e.Task]
-	ok := t.phase == "running"
+	ok := t.phase == "running" && !t.node.Timer || t.phase == "timed" && !f.At.Before(t.dueAt)
 	t.phase, t.revision = "completed", f.Revision
 	_, called := prev.(run.CallCompleted)
 	want := 0
@@ -243,8 +250,11 @@ func (m *model) settled(c run.Command, d run.Decision) error {
 	}
 	active := 0
 	for _, t := range m.tasks {
-		if t.phase == "running" || t.phase == "backoff" {
+		if t.phase == "running" || t.phase == "backoff" || t.phase == "timed" {
 			active++
+		}
+		if t.phase == "running" && t.node.Timer {
+			return fmt.Errorf("timer %q has started and is not set", t.node.Name)
 		}
 	}
 	if active > domain.ParallelTasksMax {
@@ -280,6 +290,9 @@ func (h *History) Idle() bool { return !h.State.HasReady() }
 // Running lists the tasks with a current attempt, and BackingOff those that wait for a retry, by
 // place in the definition.
 func (h *History) Running() []int { return h.inPhase(run.TaskRunning) }
+
+// Timed: see Running; tasks that wait for a timer.
+func (h *History) Timed() []int { return h.inPhase(run.TaskTimed) }
 
 // BackingOff: see Running.
 func (h *History) BackingOff() []int { return h.inPhase(run.TaskBackoff) }

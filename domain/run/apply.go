@@ -75,23 +75,39 @@ func (s *State) change(f Fact) error {
 			return corrupt(f, "names unknown task %q", e.Task)
 		}
 		t := s.tasks.edit(i)
-		if t.Phase != TaskRunning && t.Phase != TaskBackoff {
+		switch t.Phase {
+		case TaskRunning:
+		case TaskBackoff:
+			s.waiting--
+		default:
 			return corrupt(f, "task %q is in phase %d", e.Task, t.Phase)
 		}
-		t.Phase, t.Attempt, t.Node, t.AttemptAt, t.RetryAt = TaskRunning, int32(e.Attempt), e.Node, f.At, time.Time{}
+		t.Phase, t.Attempt, t.Node, t.AttemptAt, t.DueAt = TaskRunning, int32(e.Attempt), e.Node, f.At, time.Time{}
 		return nil
 	case TaskRetryScheduled:
 		s.SecretsN += len(e.Secrets)
 		return s.onTask(f, e.Task, TaskRunning, func(t *Task, _ int) {
-			t.Phase, t.RetryAt = TaskBackoff, e.RetryAt
+			t.Phase, t.DueAt = TaskBackoff, e.RetryAt
 			t.Failures++
+			s.waiting++
+		})
+	case TimerSet:
+		return s.onTask(f, e.Task, TaskRunning, func(t *Task, _ int) {
+			t.Phase, t.DueAt = TaskTimed, e.DueAt
+			s.waiting++
 		})
 	case TaskCompleted:
 		if err := s.checkGates(f, e); err != nil {
 			return err
 		}
 		s.SecretsN += len(e.Secrets)
-		return s.onTask(f, e.Task, TaskRunning, func(t *Task, i int) {
+		want := TaskRunning
+		if i, ok := s.Graph.Index(e.Task); ok && s.Task(i).Phase == TaskTimed {
+			want = TaskTimed
+			s.waiting--
+		}
+		return s.onTask(f, e.Task, want, func(t *Task, i int) {
+			t.DueAt = time.Time{}
 			t.Phase, t.Revision, t.Output, t.Input = TaskCompletedPhase, f.Revision, e.Output, domain.Value{}
 			s.running--
 			s.finish(i, true, e.Gates)

@@ -75,6 +75,13 @@ type StartAttempt struct {
 	Node string
 }
 
+// FireTimer completes a task whose timer is due, and goes on.
+type FireTimer struct {
+	At   time.Time
+	Task string
+	Node string // incarnation for the tasks that start now
+}
+
 // Recover begins a new attempt of every running task whose attempt belongs to another incarnation.
 type Recover struct {
 	At   time.Time
@@ -93,16 +100,23 @@ func (Continue) runCommand()     {}
 func (CompleteTask) runCommand() {}
 func (FailTask) runCommand()     {}
 func (StartAttempt) runCommand() {}
+func (FireTimer) runCommand()    {}
 func (Recover) runCommand()      {}
 func (Cancel) runCommand()       {}
 
-// Compute evaluates what is pure: pure nodes and the conditions of edges. It is deterministic,
+// Compute evaluates what is pure: pure nodes, the conditions of edges, templates and the instants
+// of timers. It is deterministic,
 // bounded by input and program size, and never waits. Its results are recorded in events.
 type Compute interface {
 	// Node computes a pure node's output from its resolved input.
 	Node(function string, input domain.Value, upstream []Upstream, scope Scope) (domain.Value, error)
 	// Gate evaluates the condition of an edge that leaves a completed task of type function.
 	Gate(function, condition string, scope Scope) (bool, error)
+	// Render evaluates the "{{ expression }}" in the strings of an object of parameters as they stand
+	// in the definition. Its error names the place and the fault, and may be shown.
+	Render(params domain.Value, scope Scope) (domain.Value, error)
+	// Due tells until when a timer waits that starts at the given instant with this input.
+	Due(function string, input domain.Value, at time.Time) (time.Time, error)
 }
 
 // Upstream is one dependency of a task.
@@ -115,7 +129,7 @@ type Upstream struct {
 
 // Scope is what expressions may read.
 type Scope struct {
-	Output domain.Value                     // of the source
+	Output domain.Value                     // of the source; absent if there is none
 	Nodes  func(func(string, domain.Value)) // calls its argument for every completed task, in definition order
 	Input  domain.Value
 }

@@ -96,6 +96,9 @@ func (d *decider) decide(c Command) error {
 	case StartAttempt:
 		d.at, d.node = c.At, c.Node
 		d.startAttempt(c)
+	case FireTimer:
+		d.at, d.node = c.At, c.Node
+		d.fireTimer(c)
 	case Recover:
 		d.at, d.node = c.At, c.Node
 		d.recover()
@@ -288,7 +291,7 @@ func (d *decider) skip(i int) string {
 func (d *decider) startTask(i int) bool {
 	s := d.state
 	node := &s.Graph.Nodes[i]
-	input := s.resolve(i)
+	input, failed := d.input(i)
 	blobs, blobbed := d.blobs, d.blobbed
 	started := TaskStarted{
 		Task: node.Name, TaskID: TaskID(s.RunID, node.Name, 0), Node: d.node, Function: node.Type,
@@ -307,17 +310,28 @@ func (d *decider) startTask(i int) bool {
 		return false
 	}
 	d.emit(Fact{Event: started})
+	if node.Templates && !node.Pure {
+		d.pure += 2 // it took the time of a computation
+	}
 	if !fits {
 		d.failForGood(i, tooLarge("input"), domain.Value{}, nil)
+		return true
+	}
+	if failed != nil {
+		d.failForGood(i, ErrorInfo{Type: "TemplateError", Code: "TEMPLATE_FAILED", Message: failed.Error()}, domain.Value{}, nil)
 		return true
 	}
 	if node.Calls != "" {
 		d.emit(Fact{Event: CallStarted{Family: node.Calls, Task: node.Name, TaskID: started.TaskID, Attempt: 1, Function: node.Type}})
 	}
-	if node.Pure {
+	switch {
+	case node.Pure:
 		d.pure += 2
 		d.computeTask(i, input)
-	} else {
+	case node.Timer:
+		d.starts++
+		d.setTimer(i, input)
+	default:
 		d.starts++
 	}
 	return true
@@ -325,7 +339,7 @@ func (d *decider) startTask(i int) bool {
 
 func (d *decider) computeTask(i int, input domain.Value) {
 	node := &d.state.Graph.Nodes[i]
-	output, err := d.compute.Node(node.Type, input, d.state.Upstream(i), d.scope(i, domain.Value{}))
+	output, err := d.compute.Node(node.Type, input, d.state.Upstream(i), d.sourceScope(i))
 	if output = tidy(output); err == nil {
 		err = rawjson.Check(output.JSON, domain.JSONDepthMax)
 	}
@@ -342,7 +356,7 @@ func (d *decider) computeTask(i int, input domain.Value) {
 }
 
 func (d *decider) deadline(node *workflow.Node) time.Time {
-	if node.Timeout <= 0 || node.Pure {
+	if node.Timeout <= 0 || node.Pure || node.Timer {
 		return time.Time{}
 	}
 	return domain.Instant(d.at.Add(node.Timeout))
@@ -393,7 +407,7 @@ func (d *decider) failForGood(i int, e ErrorInfo, partial domain.Value, secrets 
 
 func (d *decider) startAttempt(c StartAttempt) {
 	i, ok := d.state.Graph.Index(c.Task)
-	if !ok || d.state.Task(i).Phase != TaskBackoff || d.state.Task(i).RetryAt.After(c.At) {
+	if !ok || d.state.Task(i).Phase != TaskBackoff || d.state.Task(i).DueAt.After(c.At) {
 		return
 	}
 	d.attempt(i, ReasonRetry)

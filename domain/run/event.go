@@ -104,6 +104,13 @@ type TaskRetryScheduled struct {
 	Secrets      []Secret
 }
 
+// TimerSet says that a task waits until DueAt. It follows the task's start in the same append.
+type TimerSet struct {
+	Task, TaskID string
+	Iteration    int
+	DueAt        time.Time
+}
+
 // TaskSkipped says that a task will not run, and why.
 type TaskSkipped struct {
 	Task   string
@@ -177,6 +184,7 @@ func (TaskAttemptStarted) runEvent() {}
 func (TaskCompleted) runEvent()      {}
 func (TaskFailed) runEvent()         {}
 func (TaskRetryScheduled) runEvent() {}
+func (TimerSet) runEvent()           {}
 func (TaskSkipped) runEvent()        {}
 func (CallStarted) runEvent()        {}
 func (CallCompleted) runEvent()      {}

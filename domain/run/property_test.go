@@ -32,17 +32,35 @@ func finish(t *rapid.T, h *domaintest.History) {
 				Output: domaintest.Output(t), Details: domain.Raw([]byte(`{}`)), Node: "n1",
 			}
 		default:
-			i := h.BackingOff()[0]
-			if due := h.State.Task(i).RetryAt; due.After(at) {
-				at = due
-			}
-			c = run.StartAttempt{At: at, Task: h.State.Graph.Nodes[i].Name, Node: "n1"}
+			c = due(t, h, at)
 		}
 		d, err := h.Do(t, c)
 		if err != nil || len(d.Events) == 0 {
 			t.Fatalf("%T gave %d events, %v", c, len(d.Events), err)
 		}
 	}
+}
+
+// due is the command for one of the tasks that wait, at its instant or later.
+func due(t *rapid.T, h *domaintest.History, at time.Time) run.Command {
+	waiting := append(h.BackingOff(), h.Timed()...)
+	until, ok := h.State.WaitsUntil()
+	if !ok {
+		t.Fatalf("nothing runs, %d tasks wait, and yet the run does not say until when", len(waiting))
+	}
+	for _, i := range waiting {
+		if h.State.Task(i).DueAt.Before(until) {
+			t.Fatalf("task %d goes on at %s, the run says %s", i, h.State.Task(i).DueAt, until)
+		}
+	}
+	i := waiting[rapid.IntRange(0, len(waiting)-1).Draw(t, "waiting")]
+	if due := h.State.Task(i).DueAt; due.After(at) {
+		at = due
+	}
+	if h.State.Task(i).Phase == run.TaskTimed {
+		return run.FireTimer{At: at, Task: h.State.Graph.Nodes[i].Name, Node: "n1"}
+	}
+	return run.StartAttempt{At: at, Task: h.State.Graph.Nodes[i].Name, Node: "n1"}
 }
 
 // Whatever the graph and the order of results, a run without failures completes: every task once,

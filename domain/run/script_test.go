@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "rewrite the answers in testdata/*.txt; 
 // with "|" are answers; -update writes them anew.
 //
 //	node <name> <type> [params]     edge <source> <target> [condition]     input <json>
-//	start [hold]   wait <duration>   complete <task> <attempt> <output>   attempt <task>
+//	start [hold]   wait <duration>   complete <task> <attempt> <output>   attempt <task>   fire <task>
 //	fail <task> <attempt> <code> [final] [after=<duration>] [partial=<json>]
 //	recover <process>   continue   cancel <reason>   abandon
 func TestScripts(t *testing.T) {
@@ -107,6 +107,8 @@ func (s *script) parse(word string, args []string, rest string) run.Command {
 		return s.parseFail(args[0], attempt, args[2])
 	case "attempt":
 		return run.StartAttempt{At: s.at, Task: args[0], Node: "n1"}
+	case "fire":
+		return run.FireTimer{At: s.at, Task: args[0], Node: "n1"}
 	case "recover":
 		return run.Recover{At: s.at, Node: args[0]}
 	case "continue":

@@ -55,6 +55,8 @@ func eventSize(e Event) int {
 		n += textSize(e.Task) + errorSize(e.Error) + valueSize(e.Partial) + secretsSize(e.Secrets)
 	case TaskRetryScheduled:
 		n += textSize(e.Task) + errorSize(e.Error) + secretsSize(e.Secrets)
+	case TimerSet:
+		n += textSize(e.Task)
 	case TaskSkipped:
 		n += textSize(e.Task)
 	case CallStarted:

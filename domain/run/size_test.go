@@ -38,6 +38,7 @@ func TestEventSize_IsNeverTooSmall(t *testing.T) {
 			run.TaskCompleted{Task: name, TaskID: id, Attempt: big, StartedAt: when, Output: v, Gates: gates, Secrets: secrets},
 			run.TaskFailed{Task: name, TaskID: id, Attempt: big, StartedAt: when, Error: info, Partial: v, Secrets: secrets},
 			run.TaskRetryScheduled{Task: name, TaskID: id, Attempt: big, Error: info, RetryAt: when, Secrets: secrets},
+			run.TimerSet{Task: name, TaskID: id, DueAt: when},
 			run.TaskSkipped{Task: name, Reason: run.SkippedByUpstream},
 			run.CallStarted{Family: "tool", Task: name, TaskID: id, Attempt: big, Function: s()},
 			run.CallCompleted{Family: "tool", Task: name, TaskID: id, Attempt: big, Function: s(), StartedAt: when, Details: v},

@@ -36,10 +36,11 @@ const (
 	TaskWaiting TaskPhase = iota
 	TaskReady             // all predecessors are done; it will start or be skipped
 	TaskRunning
-	TaskBackoff // waiting for RetryAt
+	TaskBackoff // waiting for its retry at DueAt
 	TaskCompletedPhase
 	TaskFailedPhase
 	TaskSkippedPhase
+	TaskTimed // waiting for its timer at DueAt
 )
 
 // Task is the state of one node.
@@ -50,10 +51,10 @@ type Task struct {
 	Live      int32 // predecessors that completed
 	Attempt   int32
 	Failures  int32
-	Node      string    // incarnation of the current attempt
-	StartedAt time.Time // of the first attempt
-	AttemptAt time.Time // of the current attempt
-	RetryAt   time.Time
+	Node      string          // incarnation of the current attempt
+	StartedAt time.Time       // of the first attempt
+	AttemptAt time.Time       // of the current attempt
+	DueAt     time.Time       // in TaskBackoff and TaskTimed: when it goes on
 	Revision  domain.Revision // of task_completed
 	Input     domain.Value    // while not ended
 	Output    domain.Value    // once completed
@@ -80,7 +81,8 @@ type State struct {
 	inputs  map[string]domain.Value // members of Input by key; shared, never changed
 	tasks   taskPages
 	ready   []int32 // tasks in TaskReady, in the order they became so
-	running int     // tasks in TaskRunning or TaskBackoff
+	running int     // tasks in TaskRunning, TaskBackoff or TaskTimed
+	waiting int     // of these, the ones in TaskBackoff or TaskTimed
 	open    int     // tasks without an end
 }
 
@@ -105,6 +107,26 @@ func (s *State) Active() int { return s.running }
 func (s *State) HasReady() bool {
 	return s.Phase == Running && len(s.ready) > 0 && s.running < domain.ParallelTasksMax
 }
+
+// WaitsUntil reports whether all that the run can do is to wait for an instant, and for which: its
+// tasks that have started and have no end wait for retries or timers, and it is the earliest of
+// these. It looks at every task only if so.
+func (s *State) WaitsUntil() (time.Time, bool) {
+	if s.Phase != Running || s.waiting == 0 || s.waiting < s.running || s.HasReady() {
+		return time.Time{}, false
+	}
+	var earliest time.Time
+	for i := range s.Tasks() {
+		t := s.Task(i)
+		if t.Waits() && (earliest.IsZero() || t.DueAt.Before(earliest)) {
+			earliest = t.DueAt
+		}
+	}
+	return earliest, true
+}
+
+// Waits reports whether the task waits for an instant.
+func (t *Task) Waits() bool { return t.Phase == TaskBackoff || t.Phase == TaskTimed }
 
 // fork returns a state that may be changed without s noticing.
 func (s *State) fork() *State {

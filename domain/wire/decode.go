@@ -23,6 +23,7 @@ var runDecoders = map[string]decoder{
 	RunTaskCompleted:      decodeAs[taskCompletedV1],
 	RunTaskFailed:         decodeAs[taskFailedV1],
 	RunTaskRetryScheduled: decodeAs[taskRetryScheduledV1],
+	RunTimerSet:           decodeAs[timerSetV1],
 	RunTaskSkipped:        decodeAs[taskSkippedV1],
 	RunToolStarted:        decodeCall("tool", callStarted),
 	RunToolCompleted:      decodeCall("tool", callCompleted),
@@ -278,6 +279,15 @@ func (w taskRetryScheduledV1) event() run.Event {
 		Task: w.Task, TaskID: w.TaskID, Iteration: w.Iteration, Attempt: w.Attempt, Error: w.Error.domain(), RetryAt: w.RetryAt.Time,
 		Secrets: secretsOf(w.Secrets),
 	}
+}
+
+type timerSetV1 struct {
+	taskV1
+	DueAt instant `json:"due_at"`
+}
+
+func (w timerSetV1) event() run.Event {
+	return run.TimerSet{Task: w.Task, TaskID: w.TaskID, Iteration: w.Iteration, DueAt: w.DueAt.Time}
 }
 
 type taskSkippedV1 struct {

@@ -96,7 +96,7 @@ func TestDecodeRun_RefusesWhatItDoesNotKnow(t *testing.T) {
 		require.True(t, errors.As(err, &e))
 		return e.Code
 	}
-	for _, typ := range []string{"run.started.v2", "run.timer_set.v1", "name.bound.v1", "", "RUN.STARTED.V1"} {
+	for _, typ := range []string{"run.started.v2", "run.timer_set.v2", "name.bound.v1", "", "RUN.STARTED.V1"} {
 		_, err := wire.DecodeRun(typ, []byte(`{}`))
 		require.ErrorIs(t, err, domain.ErrCorrupt)
 		require.Equal(t, "UNKNOWN_EVENT", code(err))

@@ -44,6 +44,9 @@ func nodeValue(n *workflow.Node) domain.Value {
 	if n.Pure {
 		o.Add("pure", domain.Raw([]byte("true")))
 	}
+	if n.Timer {
+		o.Add("timer", domain.Raw([]byte("true")))
+	}
 	if n.Templates {
 		o.Add("templates", domain.Raw([]byte("true")))
 	}
@@ -69,6 +72,7 @@ type nodeJSON struct {
 	Tag       string          `json:"tag"`
 	Calls     string          `json:"calls"`
 	Pure      bool            `json:"pure"`
+	Timer     bool            `json:"timer"`
 	Templates bool            `json:"templates"`
 	Timeout   duration        `json:"timeout"`
 	Retry     retryJSON       `json:"retry"`
@@ -115,7 +119,7 @@ func DecodeDefinition(v domain.Value) (workflow.Definition, error) {
 	for i, n := range w.Nodes {
 		params := domain.Value{JSON: n.Params, Holes: holes[i]}
 		d.Nodes[i] = workflow.Node{
-			Name: n.Name, Type: n.Type, Tag: n.Tag, Calls: n.Calls, Pure: n.Pure, Templates: n.Templates, Timeout: time.Duration(n.Timeout),
+			Name: n.Name, Type: n.Type, Tag: n.Tag, Calls: n.Calls, Pure: n.Pure, Timer: n.Timer, Templates: n.Templates, Timeout: time.Duration(n.Timeout),
 			Retry: workflow.Retry{
 				Attempts: n.Retry.Attempts, Initial: time.Duration(n.Retry.Initial), Factor: n.Retry.Factor,
 				Max: time.Duration(n.Retry.Max), Jitter: n.Retry.Jitter,

@@ -15,6 +15,7 @@ const (
 	RunTaskCompleted      = "run.task_completed.v1"
 	RunTaskFailed         = "run.task_failed.v1"
 	RunTaskRetryScheduled = "run.task_retry_scheduled.v1"
+	RunTimerSet           = "run.timer_set.v1"
 	RunTaskSkipped        = "run.task_skipped.v1"
 	RunToolStarted        = "run.tool_started.v1"
 	RunToolCompleted      = "run.tool_completed.v1"
@@ -113,6 +114,10 @@ func EncodeRun(e run.Event) (typ string, data []byte) {
 		errorInfo(o, e.Error)
 		o.instantOpt("retry_at", e.RetryAt)
 		secrets(o, e.Secrets)
+	case run.TimerSet:
+		typ = RunTimerSet
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.instantOpt("due_at", e.DueAt)
 	case run.TaskSkipped:
 		typ = RunTaskSkipped
 		o.str("task", e.Task)

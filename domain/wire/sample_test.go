@@ -85,5 +85,6 @@ func samples() []sample {
 			RunID: "r", Source: "api", FlowName: "Support", WorkflowID: "0190a0b0-0000-7000-8000-000000000002", WorkflowVersion: 3,
 			Definition: raw(`{"nodes":[{"name":"a","type":"agent","calls":"llm","templates":true,"params":{"config":{}}}],"edges":[]}`), Input: raw(`{}`),
 		}},
+		{"run.timer_set.v1", run.TimerSet{Task: task, TaskID: id, DueAt: at(3_600_000)}},
 	}
 }

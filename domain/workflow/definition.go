@@ -20,7 +20,7 @@ type Definition struct {
 	Edges []Edge
 }
 
-// Node is one vertex. The traits (Pure, Templates, Calls, Retry, Timeout) are resolved from the node's type
+// Node is one vertex. The traits (Pure, Timer, Templates, Calls, Retry, Timeout) are resolved from the node's type
 // when the run starts and are stored with it, so that a later change of a type never changes the
 // meaning of an old run.
 type Node struct {
@@ -32,9 +32,12 @@ type Node struct {
 	// Templates says that "{{ expression }}" in the strings of Params is evaluated when the task
 	// starts (contract D8): definitions made through /api/workflows only, never run-dag's.
 	Templates bool
-	Calls     string // family of call events around the task: "", "tool" or "llm"
-	Retry     Retry
-	Timeout   time.Duration // of one attempt; 0 = the executor's default
+	// Timer says that the task waits until an instant that is worked out when it starts, without
+	// any attempt in between. It is neither Pure nor does it make Calls.
+	Timer   bool
+	Calls   string // family of call events around the task: "", "tool" or "llm"
+	Retry   Retry
+	Timeout time.Duration // of one attempt; 0 = the executor's default
 }
 
 // Edge orders Target after Source. With a condition it also gates: of a target's conditional

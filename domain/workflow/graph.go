@@ -136,6 +136,8 @@ func (g *Graph) checkNodes() error {
 			return fault(at+"/params", "must be an object")
 		case n.Timeout < 0:
 			return fault(at+"/timeout", "is negative; leave it out for the default")
+		case n.Timer && (n.Pure || n.Calls != ""):
+			return fault(at+"/timer", "cannot be set for a task that computes or calls")
 		}
 		if field, message := n.Retry.check(); field != "" {
 			return fault(at+"/retry", field+" "+message)

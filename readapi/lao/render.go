@@ -116,6 +116,9 @@ func (f *frame) event(name string, e run.Event) {
 		f.int("attempt", int64(e.Attempt))
 		f.errorObject(e.Error)
 		f.instant("retry_at", e.RetryAt)
+	case run.TimerSet:
+		f.taskHead(name, e.Task, e.TaskID)
+		f.instant("due_at", e.DueAt)
 	case run.TaskSkipped:
 		f.taskHead(name, e.Task, "")
 		f.str("reason", e.Reason)
