@@ -26,6 +26,10 @@ build: ## build ./bin/quipu, a static binary
 run: build ## build and serve; ARGS="--addr :9000 --data /tmp/q" passes flags
 	exec ./bin/quipu serve $(ARGS)
 
+.PHONY: demo
+demo: build ## show the product in a few seconds; ARGS=-keep leaves server and stub running
+	go run ./examples/demo -binary bin/quipu $(ARGS)
+
 .PHONY: test
 test: ## run every test, suite by suite; SUITES="domain infra" picks some
 	go run ./internal/testsum $(SUITES)

@@ -26,6 +26,9 @@ func (s *Service) chat(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "model and messages are required")
 		return
 	}
+	if !wait(r, s.Pace) {
+		return
+	}
 	said := q.Messages[len(q.Messages)-1].Content
 	text := reply(q.Model, said)
 	sum := sha256.Sum256([]byte(q.Model + "\x00" + said))

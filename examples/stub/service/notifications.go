@@ -35,11 +35,7 @@ func (s *Service) notify(w http.ResponseWriter, r *http.Request) {
 		full(w, rowsMax)
 		return
 	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.Context().Done():
+	if !wait(r, delay) {
 		return
 	}
 	answer(w, http.StatusOK, map[string]any{"id": n.ID, "delivered": true, "duplicate": duplicate})

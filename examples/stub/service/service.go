@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Bounds of the stub.
@@ -20,6 +21,9 @@ const (
 
 // Service is the stub's state. Make one with New; it may be used by many requests at once.
 type Service struct {
+	// Pace is how long every answer takes, a model's twice that. Set it before the first request.
+	Pace time.Duration
+
 	mux *http.ServeMux
 
 	mu            sync.Mutex
@@ -77,7 +81,24 @@ func New() *Service {
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	r.Body = http.MaxBytesReader(w, r.Body, bodyBytesMax)
-	s.mux.ServeHTTP(w, r)
+	if wait(r, s.Pace) {
+		s.mux.ServeHTTP(w, r)
+	}
+}
+
+// wait returns after d, or with false once nobody waits for the answer any more.
+func wait(r *http.Request, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
 }
 
 // authorized lets requests with a bearer token through, whatever the token.
