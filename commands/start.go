@@ -47,6 +47,7 @@ func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error
 	if err := name.Check(q.FlowName, q.RunName); err != nil {
 		return Outcome{}, err
 	}
+	q.Definition = withTimers(q.Definition, e.deps.Registry)
 	graph, err := workflow.Compile(q.Definition, hasKey(q.Input))
 	if err != nil {
 		return Outcome{}, err

@@ -51,6 +51,31 @@ func (p *Program) Truth(scope node.Scope) (yes bool, err error) {
 	return yes && err == nil, err
 }
 
+// EvalAll returns the values of programs over scope, in their order; the bounds of one evaluation
+// hold for all together. On an *EvalError index says which program has no value.
+func EvalAll(programs []*Program, scope node.Scope) (out []json.RawMessage, index int, err error) {
+	m := machine{scope: scope}
+	defer func() {
+		if r := recover(); r != nil {
+			e, ok := r.(*EvalError)
+			if !ok {
+				panic(r)
+			}
+			out, err = nil, e
+		}
+	}()
+	for index = range programs {
+		out = append(out, m.render(nil, m.again(programs[index]), 0))
+	}
+	return out, 0, nil
+}
+
+// again evaluates a program on a machine that has evaluated others.
+func (m *machine) again(p *Program) any {
+	m.program, m.vars, m.loop = p, m.vars[:0], nil
+	return m.eval(p.root)
+}
+
 func (p *Program) run(scope node.Scope, use func(*machine, any)) (err error) {
 	m := machine{program: p, scope: scope}
 	defer func() {

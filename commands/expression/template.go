@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"quipu/commands/node"
 	"quipu/domain"
@@ -217,7 +216,7 @@ func (t *Templates) Render(scope node.Scope) (places []Place, err error) {
 		var raw []byte
 		if len(s.parts) == 1 {
 			now = &s.parts[0]
-			raw = m.render(nil, m.template(now), 0)
+			raw = m.render(nil, m.again(now.program), 0)
 		} else {
 			var text strings.Builder
 			for i := range s.parts {
@@ -225,7 +224,7 @@ func (t *Templates) Render(scope node.Scope) (places []Place, err error) {
 					text.WriteString(now.text)
 					continue
 				}
-				text.WriteString(m.str(m.template(now)).(string))
+				text.WriteString(m.str(m.again(now.program)).(string))
 				if text.Len() > TemplateBytesMax {
 					m.failf("the templates give more than %d bytes", TemplateBytesMax)
 				}
@@ -240,11 +239,3 @@ func (t *Templates) Render(scope node.Scope) (places []Place, err error) {
 	return places, nil
 }
 
-// template evaluates one expression with a machine that has evaluated others.
-func (m *machine) template(p *templatePart) any {
-	m.program, m.vars, m.loop = p.program, m.vars[:0], nil
-	return m.eval(p.program.root)
-}
-
-// HasTemplate tells whether a text holds a template.
-func HasTemplate(text string) bool { return utf8.ValidString(text) && strings.Contains(text, "{{") }

@@ -237,7 +237,7 @@ func (p *parser) traits(n *workflow.Node, function, at string) {
 			p.shape.add(at+"/params"+f.Pointer, "%s", f.Message)
 		}
 	}
-	if n.Pure {
+	if n.Timer = typ.Kind == node.Timer; n.Pure || n.Timer {
 		return
 	}
 	n.Retry = workflow.DefaultRetry()

@@ -175,7 +175,7 @@ func TestParse_Malformed(t *testing.T) {
 }
 
 func TestParse_WrongTypes(t *testing.T) {
-	const functions = "agent, api_call, bench_noop, call_lyzr_agent, conditional, inputs, merge"
+	const functions = "agent, api_call, bench_noop, call_lyzr_agent, conditional, end, inputs, merge, timer, transform, trigger"
 	for body, want := range map[string][]string{
 		`[]`: {"body: must be an object with tasks and flow_name"}, `null`: {"body: must be an object with tasks and flow_name"},
 		`"x"`: {"body: must be an object with tasks and flow_name"}, `1e400`: {"body: must be an object with tasks and flow_name"},
@@ -221,7 +221,7 @@ func TestParse_WrongTypes(t *testing.T) {
 }
 
 func TestParse_WrongMeaning(t *testing.T) {
-	const functions = "agent, api_call, bench_noop, call_lyzr_agent, conditional, inputs, merge"
+	const functions = "agent, api_call, bench_noop, call_lyzr_agent, conditional, end, inputs, merge, timer, transform, trigger"
 	two := `"tasks":[` + noopA + `,{"name":"b","function":"bench_noop"}]`
 	for body, want := range map[string][]string{
 		flow(`"tasks":[{"name":"a","function":"rm_rf"},{"name":"b","function":"gpt_router"},{"name":"c","function":"a2a"},{"name":"d","function":"approval_block"}]`): {

@@ -55,12 +55,16 @@ func computeConditional(call node.Call) (node.Reply, error) {
 	}
 	yes, err := expression.Truth(src, scopeOf(call))
 	if err != nil {
-		f := node.Failf("ExpressionError", codeExpressionError, false, "%s: %s", conditionPointer, err.Error())
-		f.Details = pointerDetails(conditionPointer)
-		return node.Reply{}, f
+		return node.Reply{}, expressionFailure(conditionPointer, err)
 	}
 	branch := strconv.FormatBool(yes)
 	return node.Reply{Output: json.RawMessage(`{"result":` + branch + `,"branch":"` + branch + `"}`)}, nil
+}
+
+func expressionFailure(pointer string, err error) *node.Failure {
+	f := node.Failf("ExpressionError", codeExpressionError, false, "%s: %s", pointer, err.Error())
+	f.Details = pointerDetails(pointer)
+	return f
 }
 
 // scopeOf is the call's scope, or, without one, what can be told from its upstream: the first task

@@ -1,6 +1,8 @@
 package nodetypes
 
 import (
+	"encoding/json"
+
 	"quipu/commands/node"
 	"quipu/domain/rawjson"
 )
@@ -15,6 +17,13 @@ func inputs() node.Type {
 		Category:    "Data",
 		Description: "Its output is its own parameters, with references resolved.",
 		Kind:        node.Pure,
+		Config: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "name": {"type": "string"}
+  }
+}`),
 		Compute: func(call node.Call) (node.Reply, error) {
 			if rawjson.KindOf(call.Params) != rawjson.Object {
 				return node.Reply{Output: []byte("{}")}, nil

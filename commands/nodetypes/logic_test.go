@@ -92,9 +92,15 @@ func TestAll_TypesAreComplete(t *testing.T) {
 		require.NotEmpty(t, typ.Title, typ.Name)
 		require.NotEmpty(t, typ.Category, typ.Name)
 		require.NotEmpty(t, typ.Description, typ.Name)
-		if typ.Config != nil {
-			require.True(t, json.Valid(typ.Config), typ.Name)
+		var schema struct {
+			Dialect    string `json:"$schema"`
+			Type       string
+			Properties map[string]any
 		}
+		require.NoError(t, json.Unmarshal(typ.Config, &schema), typ.Name)
+		require.Equal(t, "https://json-schema.org/draft/2020-12/schema", schema.Dialect, typ.Name)
+		require.Equal(t, "object", schema.Type, typ.Name)
+		require.Contains(t, schema.Properties, "name", typ.Name)
 	}
 	require.Panics(t, func() { nodetypes.All(nodetypes.Deps{}) })
 }

@@ -51,14 +51,7 @@ func computeMerge(call node.Call) (node.Reply, error) {
 	if len(r.faults) > 0 {
 		return node.Reply{}, configFailure(r.faults[0])
 	}
-	var votes []node.Upstream
-	seen := make(map[string]bool, len(call.Upstream))
-	for _, up := range call.Upstream {
-		if !up.Skipped && !seen[up.Task] {
-			seen[up.Task] = true
-			votes = append(votes, up)
-		}
-	}
+	votes := distinct(call.Upstream)
 	if strategy == "first" && len(votes) > 1 {
 		votes = votes[:1]
 	}

@@ -65,7 +65,11 @@ func All(d Deps) []node.Type {
 		apiCall(d),
 		benchNoop(),
 		conditional(),
+		end(),
 		inputs(),
 		merge(),
+		timer(),
+		transform(),
+		trigger(),
 	}
 }

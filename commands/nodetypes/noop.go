@@ -2,6 +2,7 @@ package nodetypes
 
 import (
 	"context"
+	"encoding/json"
 
 	"quipu/commands/node"
 	"quipu/domain/rawjson"
@@ -16,6 +17,13 @@ func benchNoop() node.Type {
 		Category:    "Testing",
 		Description: "Returns its value parameter, or {}. An effect node without an effect, for measurements.",
 		Kind:        node.Effect,
+		Config: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "name": {"type": "string"}
+  }
+}`),
 		Run: func(ctx context.Context, call node.Call) (node.Reply, error) {
 			if value, ok := rawjson.Get(call.Params, "/value"); ok {
 				return node.Reply{Output: value}, nil
