@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"quipu/commands"
+	"quipu/commands/definition"
 	"quipu/commands/expression"
 	"quipu/commands/node"
 	"quipu/domain"
@@ -231,27 +232,13 @@ func (p *parser) traits(n *workflow.Node, function, at string) {
 		p.meaning.add(at+"/function", "%q is no function of this server; use one of: %s", clip(function), p.registry.Names())
 		return
 	}
-	n.Type, n.Pure, n.Calls, n.Timeout = typ.Name, typ.Kind == node.Pure, string(typ.Calls), typ.Timeout
+	at += "/params"
 	if typ.Check != nil {
 		for _, f := range typ.Check(n.Params.JSON) {
-			p.shape.add(at+"/params"+f.Pointer, "%s", f.Message)
+			p.shape.add(at+f.Pointer, "%s", f.Message)
 		}
 	}
-	if n.Timer = typ.Kind == node.Timer; n.Pure || n.Timer {
-		return
-	}
-	n.Retry = workflow.DefaultRetry()
-	config, _ := n.Params.Get("/config")
-	for _, m := range config.Members() {
-		switch m.Key {
-		case "retry":
-			p.retry(m.Value, at+"/params/config/retry", &n.Retry)
-		case "timeout":
-			if rawjson.KindOf(m.Value.JSON) != rawjson.Null {
-				n.Timeout = p.duration(m.Value, at+"/params/config/timeout", taskTimeoutMax)
-			}
-		}
-	}
+	definition.Traits(n, typ, func(pointer, format string, args ...any) { p.shape.add(at+pointer, format, args...) })
 }
 
 func (p *parser) edges(v domain.Value, at string, nodes []workflow.Node) []workflow.Edge {
@@ -284,8 +271,7 @@ func (p *parser) edges(v domain.Value, at string, nodes []workflow.Node) []workf
 	return edges
 }
 
-// edgesMax is the most edges in one definition.
-const edgesMax = 50_000
+const edgesMax = definition.EdgesMax
 
 func (p *parser) edge(v domain.Value, at string) workflow.Edge {
 	var e workflow.Edge
