@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 
 	"quipu/infra/config"
 	"quipu/infra/embedded"
@@ -31,6 +30,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return serve(ctx, inv.Config, logger)
 	case config.CommandLogVerify:
 		return verifyLog(ctx, inv.Config, stdout)
+	case config.CommandLogBackup:
+		return backupData(ctx, inv.Config, inv.BackupTo, stdout)
 	case config.CommandWatch:
 		return watch(ctx, inv.Watch, stdout)
 	case config.CommandVersion:
@@ -40,19 +41,20 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return nil
 }
 
-// logDir is where the embedded log lives below the data folder.
-func logDir(data string) string { return filepath.Join(data, "log") }
-
-// verifyLog prints what is wrong with a stopped server's log, and where.
+// verifyLog prints what is wrong with a stopped server's log, or a backup, and where.
 func verifyLog(ctx context.Context, c config.Config, stdout io.Writer) error {
+	problems, err := verifyBackup(ctx, c.Storage.Data, stdout)
+	if err != nil {
+		return err
+	}
 	summary, err := embedded.VerifyDir(ctx, logDir(c.Storage.Data), nil, func(p embedded.Problem) { fmt.Fprintln(stdout, p) })
 	if err != nil {
 		return fmt.Errorf("verify log in %s (set --data to a server's data folder): %w", c.Storage.Data, err)
 	}
 	fmt.Fprintf(stdout, "%d events of %d streams in %d segments, %d of them chained, head at position %d: %d problems\n",
 		summary.Events, summary.Streams, summary.Segments, summary.Chained, summary.Head, summary.Problems)
-	if summary.Problems > 0 {
-		return fmt.Errorf("verify log in %s: %d problems", c.Storage.Data, summary.Problems)
+	if problems += summary.Problems; problems > 0 {
+		return fmt.Errorf("verify log in %s: %d problems", c.Storage.Data, problems)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"quipu/commands/nodetypes"
 	"quipu/domain"
 	"quipu/eventbus"
+	"quipu/infra/backup"
 	"quipu/infra/blobs"
 	"quipu/infra/clock"
 	"quipu/infra/config"
@@ -77,6 +78,9 @@ func (s *server) openStores() error {
 	if err := os.MkdirAll(data, 0o750); err != nil {
 		return fmt.Errorf("make data folder %s (set --data to a folder that can be written): %w", data, err)
 	}
+	if err := checkBackup(data); err != nil {
+		return err
+	}
 	var err error
 	// The log first: it holds the lock that keeps a second process away from the folder.
 	if s.log, err = embedded.Open(logDir(data), embedded.Options{
@@ -85,13 +89,13 @@ func (s *server) openStores() error {
 	}); err != nil {
 		return fmt.Errorf("open log (set --data to a folder that this server alone may write): %w", err)
 	}
-	if s.vault, err = vault.Open(filepath.Join(data, "keys"), vault.Options{}); err != nil {
+	if s.vault, err = vault.Open(filepath.Join(data, keysFolder), vault.Options{}); err != nil {
 		return fmt.Errorf("open keys: %w", err)
 	}
-	if s.blobs, err = blobs.Open(filepath.Join(data, "blobs"), blobs.Options{}); err != nil {
+	if s.blobs, err = blobs.Open(filepath.Join(data, blobsFolder), blobs.Options{}); err != nil {
 		return fmt.Errorf("open blobs: %w", err)
 	}
-	return nil
+	return backup.Opened(data)
 }
 
 func (s *server) buildWriteSide() error {

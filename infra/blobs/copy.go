@@ -203,3 +203,26 @@ func (s *source) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Stat counts the blobs of the store in dir by their size, without reading them. Errors:
+// ErrUnavailable.
+func Stat(dir string) (c Count, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return durable.Failure("read blobs in", path, err)
+		case d.IsDir() || !isHex(filepath.Base(filepath.Dir(path))+d.Name(), 2*sha256.Size):
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return durable.Failure("read blob", path, err)
+		}
+		c.Blobs++
+		c.Bytes += info.Size()
+		return nil
+	})
+	return c, err
+}

@@ -31,8 +31,13 @@ type HTTP struct {
 
 // Storage holds the settings of the embedded stores.
 type Storage struct {
-	Data         string `name:"data" default:"./data" unit:"folder" help:"Folder of the log, the views, the blobs and the keys; one process at a time."`
-	SegmentBytes int    `name:"segment-bytes" default:"67108864" unit:"bytes" min:"2097152" max:"1073741824" help:"Size at which the embedded log starts its next segment file; files that exist keep theirs."`
+	DataFolder   `embed:""`
+	SegmentBytes int `name:"segment-bytes" default:"67108864" unit:"bytes" min:"2097152" max:"1073741824" help:"Size at which the embedded log starts its next segment file; files that exist keep theirs."`
+}
+
+// DataFolder is the one setting of the stores that every command on them takes.
+type DataFolder struct {
+	Data string `name:"data" default:"./data" unit:"folder" help:"Folder of the log, the views, the blobs and the keys; one server at a time."`
 }
 
 // Logging holds the settings of the process's own log lines.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -118,6 +119,23 @@ func TestLoad_FileNamedByEnvironmentAndOverruledByFlag(t *testing.T) {
 	require.Equal(t, ":2", inv.Config.HTTP.Addr)
 }
 
+// A flag that does nothing would be a promise that is not kept.
+func TestLoad_EachCommandOffersItsOwnFlagsOnly(t *testing.T) {
+	for command, want := range map[string]string{
+		"log verify": "help config data log-level log-format",
+		"log backup": "help config data to log-level log-format",
+	} {
+		var out strings.Builder
+		_, err := Load(append(strings.Fields(command), "--help"), nil, &out)
+		require.NoError(t, err)
+		var flags []string
+		for _, m := range regexp.MustCompile(`(?m)^ +(?:-h, )?--([a-z-]+)`).FindAllStringSubmatch(out.String(), -1) {
+			flags = append(flags, m[1])
+		}
+		require.ElementsMatch(t, strings.Fields(want), flags, command)
+	}
+}
+
 func TestLoad_Commands(t *testing.T) {
 	inv, err := load(t, []string{"log", "verify", "--data", "/d"}, "QUIPU_LOG_FORMAT=json", "QUIPU_ADDR=:9")
 	require.NoError(t, err)
@@ -125,6 +143,14 @@ func TestLoad_Commands(t *testing.T) {
 	want := Default()
 	want.Storage.Data, want.Logging.Format = "/d", "json"
 	require.Equal(t, want, inv.Config, "log verify takes its own settings only")
+
+	inv, err = load(t, []string{"log", "backup", "--to", "/b"}, "QUIPU_DATA=/d", "QUIPU_LOG_FORMAT=json", "QUIPU_TO=/x", "QUIPU_SEGMENT_BYTES=2097152")
+	require.NoError(t, err)
+	require.Equal(t, CommandLogBackup, inv.Command)
+	require.Equal(t, "/b", inv.BackupTo)
+	require.Equal(t, want, inv.Config, "log backup takes its own settings only")
+	_, err = load(t, []string{"log", "backup"}, "QUIPU_TO=/x")
+	require.ErrorContains(t, err, "--to", "where to is never taken from anywhere else")
 
 	inv, err = load(t, []string{"version"}, "QUIPU_CONFIG=/does/not/exist")
 	require.NoError(t, err)

@@ -20,6 +20,7 @@ import (
 const (
 	CommandServe     = "serve"
 	CommandLogVerify = "log verify"
+	CommandLogBackup = "log backup"
 	CommandWatch     = "watch <flow> <run>"
 	CommandVersion   = "version"
 	CommandHelp      = "help" // help was asked for and has been printed
@@ -31,6 +32,8 @@ type Invocation struct {
 	// Config is complete and valid. Commands other than serve read only the settings they offer as
 	// flags; the rest hold their defaults.
 	Config Config
+	// BackupTo is set for CommandLogBackup: the folder to make.
+	BackupTo string
 	// Watch is set for CommandWatch.
 	Watch Watch
 	// Warnings are worth a line in the log but no refusal: environment variables that start with
@@ -42,7 +45,7 @@ type Invocation struct {
 type cli struct {
 	File    string    `name:"config" placeholder:"FILE" help:"JSON file of settings, keys as in the environment without QUIPU_ and in lower case (QUIPU_CONFIG)."`
 	Serve   serve     `cmd:"" help:"Run the server."`
-	Log     logGroup  `cmd:"" help:"Work on the event log of a stopped server."`
+	Log     logGroup  `cmd:"" help:"Check or back up the data of a server."`
 	Watch   Watch     `cmd:"" help:"Print a run's frames, one a line, as they come."`
 	Version noOptions `cmd:"" help:"Print the version."`
 }
@@ -52,12 +55,19 @@ type cli struct {
 type serve Config
 
 type logGroup struct {
-	Verify logVerify `cmd:"" help:"Check every event's place in its hash chain and report damage with its place."`
+	Verify logVerify `cmd:"" help:"Check every event of a stopped server, or a backup, and report damage with its place."`
+	Backup logBackup `cmd:"" help:"Copy log, blobs and wrapped keys to another folder while the server goes on; the master key is left out."`
 }
 
 type logVerify struct {
-	Storage Storage `embed:""`
-	Logging Logging `embed:""`
+	DataFolder DataFolder `embed:""`
+	Logging    Logging    `embed:""`
+}
+
+type logBackup struct {
+	DataFolder DataFolder `embed:""`
+	To         string     `name:"to" required:"" placeholder:"DIR" help:"Folder to make; it must not exist or be empty, and lie outside of the data folder."`
+	Logging    Logging    `embed:""`
 }
 
 // Watch are the arguments of the watch command.
@@ -128,7 +138,10 @@ func Load(args, environ []string, stdout io.Writer) (Invocation, error) {
 	case CommandWatch:
 		inv.Watch = c.Watch
 	case CommandLogVerify:
-		inv.Config.Storage, inv.Config.Logging = c.Log.Verify.Storage, c.Log.Verify.Logging
+		inv.Config.Storage.DataFolder, inv.Config.Logging = c.Log.Verify.DataFolder, c.Log.Verify.Logging
+	case CommandLogBackup:
+		inv.Config.Storage.DataFolder, inv.Config.Logging = c.Log.Backup.DataFolder, c.Log.Backup.Logging
+		inv.BackupTo = c.Log.Backup.To
 	}
 	inv.Config.tidy()
 	return inv, inv.Config.Validate()
