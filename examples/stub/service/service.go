@@ -44,7 +44,7 @@ const overview = `{"routes":[
   "GET  /data/accounts             the accounts they belong to",
   "POST /data/validate             {records, accounts, threshold}: 422 if too many records are bad",
   "POST /data/load                 {records}: takes them in",
-  "GET  /reports                   reports; POST adds one"
+  "GET  /reports                   reports; POST adds one, needs Authorization"
 ]}
 `
 
@@ -73,7 +73,7 @@ func New() *Service {
 	s.mux.HandleFunc("POST /data/validate", s.validate)
 	s.mux.HandleFunc("POST /data/load", s.load)
 	s.mux.HandleFunc("GET /reports", s.listReports)
-	s.mux.HandleFunc("POST /reports", s.addReport)
+	s.mux.HandleFunc("POST /reports", authorized(s.addReport))
 	return s
 }
 
