@@ -98,6 +98,8 @@ func nodeOf(e run.Event) string {
 		return e.Task
 	case run.TaskRetryScheduled:
 		return e.Task
+	case run.TimerSet:
+		return e.Task
 	case run.TaskSkipped:
 		return e.Task
 	case run.CallStarted:

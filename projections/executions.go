@@ -130,6 +130,8 @@ func taskOf(event any) (key taskKey, open, ok bool) {
 		return taskKey{e.Task, e.Iteration}, true, true
 	case run.TaskRetryScheduled:
 		return taskKey{e.Task, e.Iteration}, true, true
+	case run.TimerSet:
+		return taskKey{e.Task, e.Iteration}, true, true
 	case run.TaskCompleted:
 		return taskKey{e.Task, e.Iteration}, true, true
 	case run.TaskFailed:

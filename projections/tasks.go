@@ -17,7 +17,7 @@ func applyTask(_ *batch, f *fact) error {
 		return f.err
 	}
 	switch f.event.(type) {
-	case nil, run.Abandoned, run.Started, run.CallStarted, run.CallCompleted, run.CallFailed:
+	case nil, run.Abandoned, run.Started, run.TimerSet, run.CallStarted, run.CallCompleted, run.CallFailed:
 		return nil
 	}
 	if err := fits(f); err != nil {

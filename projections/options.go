@@ -1,0 +1,111 @@
+package projections
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"quipu/projections/view"
+)
+
+// Bounds and defaults of Options.
+const (
+	LingerDefault       = 20 * time.Millisecond
+	LingerMax           = 10 * time.Second
+	BatchEventsDefault  = 2000
+	BatchEventsMax      = 100_000
+	BackoffMinDefault   = 100 * time.Millisecond
+	BackoffMaxDefault   = 10 * time.Second
+	DifferencesDefault  = 100
+	progressEvery       = time.Second
+	batchBytesMax       = 8 << 20 // of events in one commit; one event larger than this still goes, alone
+	waitersMax          = 100_000 // readers that wait for the views at once
+	rebuildRetriesAfter = time.Minute
+)
+
+// Options of a Runner. The zero value means the defaults.
+type Options struct {
+	// Linger is the pace of commits while the views are caught up: events that come within it share
+	// one. A reader that waits cuts it short. Default 20 ms; below 0: none.
+	Linger time.Duration
+	// BatchEvents bounds the events of one commit. Default 2,000.
+	BatchEvents int
+	// BackoffMin and BackoffMax bound the wait after a failure; it doubles with each in a row and is
+	// shortened by up to a half at random. Defaults 100 ms and 10 s.
+	BackoffMin, BackoffMax time.Duration
+	// Differences bounds the differences that Verify and Rebuild report one by one; all are counted.
+	// Default 100.
+	Differences int
+	// Random gives numbers in [0, 1) for the jitter. Default: no jitter.
+	Random func() float64
+	// Logger gets a line for each change of state and each parked event. Default: none.
+	Logger *slog.Logger
+	// Hooks observe the runner.
+	Hooks Hooks
+}
+
+// Hooks observe a runner, for metrics. Each may be nil. They must not block.
+type Hooks struct {
+	// Committed is told of each commit to the generation that is served.
+	Committed func(events, rows int, took time.Duration)
+	// Parked is told of each event that was parked there.
+	Parked func(view.Parked)
+	// Failed is told of each failure.
+	Failed func(err error)
+	// Rebuilt is told of each generation that was built and promoted.
+	Rebuilt func(took time.Duration)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Linger == 0 {
+		o.Linger = LingerDefault
+	}
+	if o.BatchEvents == 0 {
+		o.BatchEvents = BatchEventsDefault
+	}
+	if o.BackoffMin == 0 {
+		o.BackoffMin = BackoffMinDefault
+	}
+	if o.BackoffMax == 0 {
+		o.BackoffMax = BackoffMaxDefault
+	}
+	if o.Differences == 0 {
+		o.Differences = DifferencesDefault
+	}
+	if o.Random == nil {
+		o.Random = func() float64 { return 0 }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Validate reports every option out of bounds.
+func (o Options) Validate() error {
+	o = o.withDefaults()
+	var errs []error
+	if o.Linger > LingerMax {
+		errs = append(errs, fmt.Errorf("Linger is %v, at most %v is allowed", o.Linger, LingerMax))
+	}
+	if o.BatchEvents < 1 || o.BatchEvents > BatchEventsMax {
+		errs = append(errs, fmt.Errorf("BatchEvents is %d, 1..%d are allowed", o.BatchEvents, BatchEventsMax))
+	}
+	if o.BackoffMin < 0 || o.BackoffMax < o.BackoffMin {
+		errs = append(errs, fmt.Errorf("BackoffMin %v and BackoffMax %v are not 0 <= min <= max", o.BackoffMin, o.BackoffMax))
+	}
+	if o.Differences < 0 {
+		errs = append(errs, fmt.Errorf("Differences is %d, at least 0 is needed", o.Differences))
+	}
+	return errors.Join(errs...)
+}
+
+// backoff is the wait after the n-th failure in a row, n >= 1.
+func (o Options) backoff(n int) time.Duration {
+	d := o.BackoffMax
+	if n < 32 {
+		d = min(o.BackoffMin<<(n-1), o.BackoffMax)
+	}
+	return d - time.Duration(o.Random()*float64(d)/2)
+}
