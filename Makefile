@@ -42,6 +42,10 @@ race: ## run every test with the race detector
 bench: ## measure the binary and its parts beside the machine's raw limits; ARGS="-seconds 60 -only flows"
 	go run ./bench $(ARGS)
 
+.PHONY: bench-postgres
+bench-postgres: ## measure views in Postgres at 10,000,000 events; ARGS="-events 1000000" for less
+	go run ./bench -postgres $(ARGS)
+
 .PHONY: microbench
 microbench: ## run the Go benchmarks; BENCH=regexp COUNT=n
 	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) ./...

@@ -5,6 +5,7 @@
 //	go run ./bench                 # everything, short points
 //	go run ./bench -seconds 60     # the official figures
 //	go run ./bench -only flows -cpuprofile cpu.out
+//	go run ./bench -postgres       # views in Postgres, at 10,000,000 events
 //
 // Timing never decides the exit code: it is 0 unless something failed.
 package main
@@ -38,13 +39,16 @@ type bench struct {
 	profile string  // where the CPU profile of the server under 64 flows goes, "" for none
 	report  *report.Report
 	fdata   raw.Latency // measured once, first
+	events  int         // of the past on Postgres
+}
+
+type section struct {
+	name string
+	run  func(*bench) error
 }
 
 // sections are in the order of the table. Each leaves nothing running and nothing on the disk.
-var sections = []struct {
-	name string
-	run  func(*bench) error
-}{
+var sections = []section{
 	{"disk", disk},
 	{"append", appends},
 	{"flows", flowsOverHTTP},
@@ -53,7 +57,13 @@ var sections = []struct {
 	{"broadcast", broadcast},
 	{"start", starts},
 	{"memory", manyRuns},
+	{"past", past},
 	{"kill", kill},
+}
+
+// postgresSections need a Postgres server, which they start.
+var postgresSections = []section{
+	{"past", pastOnPostgres},
 }
 
 func runAll() error {
@@ -61,6 +71,8 @@ func runAll() error {
 	only := flag.String("only", "", "regexp of the sections to run: "+names())
 	out := flag.String("json", "", "also write the figures as JSON to this file")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the server under 64 flows at once to this file")
+	onPostgres := flag.Bool("postgres", false, "measure views in Postgres instead; starts a server of its own")
+	events := flag.Int("events", 10_000_000, "events of the past that -postgres measures, of 20,000 runs")
 	parent := flag.String("dir", os.TempDir(), "folder on the disk to measure")
 	root := flag.String("root", ".", "folder of the module")
 	flag.Parse()
@@ -68,13 +80,16 @@ func runAll() error {
 	if err != nil {
 		return err
 	}
+	if *onPostgres {
+		sections = postgresSections
+	}
 	dir, err := os.MkdirTemp(*parent, "quipu-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // temporary, a leftover does no harm
 	b := &bench{
-		seconds: *seconds, dir: dir, bin: filepath.Join(dir, "quipu"),
+		seconds: *seconds, events: *events, dir: dir, bin: filepath.Join(dir, "quipu"),
 		report: &report.Report{Facts: report.GatherFacts(dir, append([]string{"go run ./bench"}, os.Args[1:]...)), Progress: os.Stderr},
 	}
 	if *profile != "" {
