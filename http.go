@@ -49,6 +49,8 @@ func (s *server) buildApp() {
 		Runs: s.executor, Registry: s.registry, IDs: s.clock, LogID: s.log.ID(), Render: s.render, Timeout: requestTimeout,
 	}
 	intake.Register(s.app)
+	workflows := &intakehttp.Workflows{Definitions: s.definitions, Registry: s.registry, LogID: s.log.ID(), Timeout: requestTimeout}
+	workflows.Register(s.app)
 	readapi.RegisterBlobs(s.app, s.blobs)
 	// /ws/workflows/:id comes before this one when it exists (contract D2).
 	s.live.Register(s.app)

@@ -43,9 +43,11 @@ type server struct {
 	registry *node.Registry
 	effects  *eventbus.Effects
 	executor *commands.Executor
-	hub      *eventbus.Hub
-	live     *readapi.Live
-	app      *fiber.App
+	// definitions are the stored workflows.
+	definitions *commands.Definitions
+	hub         *eventbus.Hub
+	live        *readapi.Live
+	app         *fiber.App
 	// published is the position up to which the hub has handed events on.
 	published atomic.Uint64
 	listener  net.Listener
@@ -112,13 +114,18 @@ func (s *server) buildWriteSide() error {
 		return err
 	}
 	s.effects = eventbus.NewEffects(c.Effects.Max, s.logger)
+	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: []string{c.LLM.APIKey.Reveal()}}
 	s.executor = commands.NewExecutor(commands.Deps{
-		Log: s.log, Blobs: s.blobs, Secrets: commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: []string{c.LLM.APIKey.Reveal()}}, Effects: s.effects,
+		Log: s.log, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
 		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(),
 	}, commands.Limits{
 		ActiveRunsMax: c.Runs.ActiveMax, PendingRunsMax: noneIfZero(c.Runs.PendingMax),
 		TaskTimeout: c.Effects.TaskTimeout,
+	})
+	s.definitions = commands.NewDefinitions(commands.DefinitionDeps{
+		Log: s.log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock,
+		Registry: s.registry, Starter: s.executor, Hooks: s.executorHooks(),
 	})
 	return nil
 }

@@ -63,14 +63,15 @@ func (s *Session) learn(ctx context.Context, known []run.Secret) error {
 }
 
 // SealStart takes the secrets out of a definition and an input that are stored together. inputAt
-// are pointers into input that are secret whatever their keys say.
+// are pointers into input that are secret whatever their keys say. With templates, strings of the
+// definition that hold one are left in clear: what they lead to is sealed where it stands.
 // Errors: ErrUnprocessable naming the place if a secret cannot be sealed where it stands;
 // ErrUnavailable if the vault or the blobs cannot keep something.
-func (s *Session) SealStart(ctx context.Context, definition, input []byte, inputAt []string) (def, in domain.Value, secrets []run.Secret, err error) {
+func (s *Session) SealStart(ctx context.Context, definition, input []byte, inputAt []string, templates bool) (def, in domain.Value, secrets []run.Secret, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	values, fresh, err := s.run.SealAll(ctx,
-		sealing.Part{Raw: definition, Options: sealing.Options{References: true, Intake: true}},
+		sealing.Part{Raw: definition, Options: sealing.Options{References: true, Templates: templates, Intake: true}},
 		sealing.Part{Raw: input, Options: sealing.Options{At: inputAt, Intake: true}})
 	if err != nil {
 		return domain.Value{}, domain.Value{}, nil, err
@@ -79,6 +80,23 @@ func (s *Session) SealStart(ctx context.Context, definition, input []byte, input
 		secrets = append(secrets, run.Secret(f))
 	}
 	return values[0], values[1], secrets, nil
+}
+
+// SealGraph takes the secrets out of the graph of a stored workflow. A mask of a secret that the
+// session holds stands for that secret.
+// Errors: as SealStart.
+func (s *Session) SealGraph(ctx context.Context, graph []byte) (domain.Value, []domain.Secret, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, fresh, err := s.run.Seal(ctx, graph, sealing.Options{References: true, Templates: true, Intake: true, KeepMasks: true})
+	if err != nil {
+		return domain.Value{}, nil, err
+	}
+	var secrets []domain.Secret
+	for _, f := range fresh {
+		secrets = append(secrets, domain.Secret(f))
+	}
+	return v, secrets, nil
 }
 
 // Seal checks raw and takes the secrets out of it. The strings at the pointers in at

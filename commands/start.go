@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -17,17 +18,27 @@ import (
 	"quipu/domain/workflow"
 )
 
+// The doors that runs come in by, as stored in run.started.
+const (
+	SourceLAO = "lao"
+	SourceAPI = "api"
+)
+
 // StartRequest asks for a new run.
 type StartRequest struct {
-	Source     string
-	FlowName   string
+	Source   string
+	FlowName string
+	// RunName may be empty for SourceAPI: such a run is found by its id alone, and FlowName is only
+	// shown.
 	RunName    string
 	WorkflowID string
-	Definition workflow.Definition // params as written, secrets in clear
-	Input      []byte              // checked JSON object, secrets in clear
-	BodySHA256 string
-	Actor      wire.Actor
-	Trace      string // W3C traceparent, "" if none
+	// WorkflowVersion is that of the stored workflow, 0 if the definition came along.
+	WorkflowVersion int
+	Definition      workflow.Definition // params as written, secrets in clear
+	Input           []byte              // checked JSON object, secrets in clear
+	BodySHA256      string
+	Actor           wire.Actor
+	Trace           string // W3C traceparent, "" if none
 }
 
 // StartRun names and starts a run and returns once both are durable (contract D6).
@@ -44,8 +55,11 @@ func (e *Executor) StartRun(ctx context.Context, q StartRequest) (Outcome, error
 }
 
 func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error) {
-	if err := name.Check(q.FlowName, q.RunName); err != nil {
-		return Outcome{}, err
+	named := q.RunName != "" || q.Source != SourceAPI
+	if named {
+		if err := name.Check(q.FlowName, q.RunName); err != nil {
+			return Outcome{}, err
+		}
 	}
 	q.Definition = withTimers(q.Definition, e.deps.Registry)
 	graph, err := workflow.Compile(q.Definition, hasKey(q.Input))
@@ -63,7 +77,7 @@ func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error
 		return Outcome{}, fmt.Errorf("start run %s: %w", id, err)
 	}
 	start.RunID, start.Source, start.FlowName, start.RunName = id, q.Source, q.FlowName, q.RunName
-	start.WorkflowID, start.BodySHA256, start.Node = q.WorkflowID, q.BodySHA256, e.node
+	start.WorkflowID, start.WorkflowVersion, start.BodySHA256, start.Node = q.WorkflowID, q.WorkflowVersion, q.BodySHA256, e.node
 
 	if e.work.Err() != nil {
 		return Outcome{}, context.Cause(e.work)
@@ -76,7 +90,7 @@ func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error
 	e.names.begin(id)
 	defer e.names.end(id)
 	cause := wire.Cause{Actor: q.Actor, CommandID: "start:" + id, CorrelationID: id, Traceparent: q.Trace}
-	if err := e.bindName(ctx, name.Bound{FlowName: q.FlowName, RunName: q.RunName, ExecutionID: id}, cause); err != nil {
+	if err := e.bindIfNamed(ctx, named, name.Bound{FlowName: q.FlowName, RunName: q.RunName, ExecutionID: id}, cause); err != nil {
 		e.dismiss(admitted)
 		if errors.Is(err, domain.ErrIndeterminate) || errors.Is(err, domain.ErrConflict) {
 			// Whether the name is bound is not known or others keep getting it; that the run has not
@@ -116,7 +130,8 @@ func (e *Executor) seal(ctx context.Context, session *Session, graph *workflow.G
 	for i, k := range inputs {
 		at[i] = "/" + rawjson.EscapeKey(k)
 	}
-	definition, input, secrets, err := session.SealStart(ctx, raw.JSON, q.Input, at)
+	templates := slices.ContainsFunc(q.Definition.Nodes, func(n workflow.Node) bool { return n.Templates })
+	definition, input, secrets, err := session.SealStart(ctx, raw.JSON, q.Input, at, templates)
 	if err != nil {
 		return run.Start{}, err
 	}
@@ -215,6 +230,14 @@ func (n *nameLocks) of(stream domain.StreamID) *sync.Mutex {
 // bindAttemptsMax bounds how often a start fights another process for a name, or asks a log that does
 // not know what it has stored.
 const bindAttemptsMax = 5
+
+// bindIfNamed is bindName for runs that have a name.
+func (e *Executor) bindIfNamed(ctx context.Context, named bool, b name.Bound, cause wire.Cause) error {
+	if !named {
+		return nil
+	}
+	return e.bindName(ctx, b, cause)
+}
 
 // bindName makes the pair stand for b.ExecutionID, unless an unfinished run holds it.
 func (e *Executor) bindName(ctx context.Context, b name.Bound, cause wire.Cause) error {

@@ -188,7 +188,7 @@ func (g *Graph) relocate(err error, names []workflow.Node, f *Faults) {
 	index, rest, _ := strings.Cut(rest, "/")
 	i, notOne := strconv.Atoi(index)
 	if !inTask || notOne != nil || i >= len(names) {
-		f.Add("/edges", "%s", e.Message)
+		f.Add("/edges", "%s", strings.Replace(e.Message, "depend on each other", "make nodes depend on each other", 1))
 		return
 	}
 	for j := range g.nodes {

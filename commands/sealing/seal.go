@@ -21,6 +21,9 @@ type Options struct {
 	// clear. Known secrets shorter than KnownBytesMin are not masked by equality, since they could
 	// equal the name of a task. Set it for definitions.
 	References bool
+	// Templates leaves a string under a secret key in clear if it holds a template: it is a program
+	// that names a secret, not one. Set it for definitions whose templates are evaluated.
+	Templates bool
 	// Intake refuses what cannot be sealed in its place instead of sealing a larger part: an object
 	// key that holds a known secret, more than SecretsMax secrets. Set it for requests, which can
 	// still be mended.
@@ -158,6 +161,9 @@ func (s *scanner) visit(p *rawjson.Path, kind rawjson.Kind, start, end int) bool
 		return true
 	}
 	text := rawjson.Unquote(s.part.Raw[start:end])
+	if s.part.Templates && st == inSecret && strings.Contains(text, "{{") {
+		st = inPlain
+	}
 	if fp, isMask := ParseMask(text); isMask {
 		return s.mask(p, st, fp, start, end)
 	}

@@ -1,0 +1,251 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"quipu/commands/definition"
+	"quipu/commands/node"
+	"quipu/commands/sealing"
+	"quipu/domain"
+	"quipu/domain/wire"
+	"quipu/domain/workflow"
+)
+
+// Starter starts runs; the Executor is one.
+type Starter interface {
+	StartRun(ctx context.Context, q StartRequest) (Outcome, error)
+}
+
+// DefinitionDeps are the collaborators of Definitions; all are required but Hooks.
+type DefinitionDeps struct {
+	Log      Log
+	Blobs    Blobs
+	Secrets  Secrets
+	Clock    Clock
+	IDs      IDs
+	Registry *node.Registry
+	Starter  Starter
+	Hooks    Hooks // Appended and Command
+}
+
+// Definitions keeps stored workflows: it decides over their streams and starts runs pinned to a
+// version. Safe for concurrent use.
+//
+// Nothing here reads a view, so a workflow is known the moment its creation is answered, on every
+// node.
+type Definitions struct {
+	deps  DefinitionDeps
+	cache workflowCache
+}
+
+// NewDefinitions builds the service. It starts nothing.
+func NewDefinitions(deps DefinitionDeps) *Definitions {
+	return &Definitions{deps: deps, cache: newWorkflowCache()}
+}
+
+// Change is what a client says about a workflow. Nil means: as it is, or the default.
+type Change struct {
+	Name        *string
+	Description *string
+	Endpoint    *string
+	Graph       *definition.Graph // parsed without faults
+	// GraphAt is the JSON pointer of the graph in the client's body, for messages.
+	GraphAt string
+	// Expected is the version that the change was made on; 0 takes any.
+	Expected int
+}
+
+// By says who asks, and for what trace.
+type By struct {
+	Actor wire.Actor
+	Trace string // W3C traceparent, "" if none
+}
+
+// Workflow is a stored workflow with the place of its newest event.
+type Workflow struct {
+	workflow.Stored
+	Position domain.Position // 0 where only an older version was asked for
+}
+
+// Create stores a new workflow and returns once it is durable. Name and Graph are required.
+//
+// Errors: ErrUnprocessable naming each field at fault, a secret that cannot be sealed where it stands
+// among them; ErrUnavailable if certainly nothing was stored; ErrIndeterminate if it may have been.
+func (d *Definitions) Create(ctx context.Context, c Change, by By) (Workflow, error) {
+	began := d.deps.Clock.Now()
+	w, err := d.write(ctx, d.deps.IDs.NewID(), "create", by, func(ctx context.Context, s *Session, have workflow.Stored) (workflow.StoredCommand, error) {
+		content, secrets, err := d.content(ctx, s, workflow.Content{Endpoint: workflow.EndpointDefault}, c)
+		return workflow.Create{ID: have.ID, Content: content, Secrets: secrets}, err
+	})
+	d.observe("create_workflow", began, err)
+	return w, err
+}
+
+// Update stores a new version. A mask in the graph keeps the secret it stands for; a content that
+// equals the stored one makes no version.
+//
+// Errors: as Create; ErrNotFound for a workflow that does not exist or is deleted; ErrConflict with
+// code VERSION_CHANGED if it is not at Expected.
+func (d *Definitions) Update(ctx context.Context, id string, c Change, by By) (Workflow, error) {
+	began := d.deps.Clock.Now()
+	w, err := d.write(ctx, id, "update", by, func(ctx context.Context, s *Session, have workflow.Stored) (workflow.StoredCommand, error) {
+		if have.Phase != workflow.StoredActive {
+			return workflow.Update{Expected: c.Expected}, nil // refused by the decider
+		}
+		content, secrets, err := d.content(ctx, s, have.Content, c)
+		return workflow.Update{Content: content, Secrets: secrets, Expected: c.Expected}, err
+	})
+	d.observe("update_workflow", began, err)
+	return w, err
+}
+
+// Delete ends a workflow (contract D23): it starts no more runs, those under way go on, and all of
+// its history stays. Errors: as Update.
+func (d *Definitions) Delete(ctx context.Context, id string, expected int, by By) (Workflow, error) {
+	began := d.deps.Clock.Now()
+	w, err := d.write(ctx, id, "delete", by, func(context.Context, *Session, workflow.Stored) (workflow.StoredCommand, error) {
+		return workflow.Delete{Expected: expected}, nil
+	})
+	d.observe("delete_workflow", began, err)
+	return w, err
+}
+
+func (d *Definitions) observe(command string, began time.Time, err error) {
+	if d.deps.Hooks.Command != nil {
+		d.deps.Hooks.Command(command, d.deps.Clock.Now().Sub(began), err)
+	}
+}
+
+// content is what the workflow says after a change, its secrets sealed.
+func (d *Definitions) content(ctx context.Context, s *Session, have workflow.Content, c Change) (workflow.Content, []domain.Secret, error) {
+	for _, f := range []struct {
+		into *string
+		from *string
+	}{{&have.Name, c.Name}, {&have.Description, c.Description}, {&have.Endpoint, c.Endpoint}} {
+		if f.from != nil {
+			*f.into = *f.from
+		}
+	}
+	if c.Graph == nil {
+		return have, nil, nil
+	}
+	var secrets []domain.Secret
+	var err error
+	have.Graph, secrets, err = s.SealGraph(ctx, c.Graph.Raw)
+	return have, secrets, relocated(err, c.GraphAt)
+}
+
+// relocated makes the place of a fault in the graph one in the body that the client sent.
+func relocated(err error, at string) error {
+	var e *domain.Error
+	if !errors.As(err, &e) || e.Kind != domain.KindUnprocessable && e.Kind != domain.KindInvalid {
+		return err
+	}
+	e = e.WithField(at + e.Field)
+	if e.Code == "" {
+		e = e.WithCode("INVALID_WORKFLOW")
+	}
+	e.Kind = domain.KindUnprocessable
+	return e
+}
+
+// Show gives a workflow's graph as clients see it: whole, its secrets masked.
+// Errors: those of the blobs; ErrCorrupt.
+func (d *Definitions) Show(ctx context.Context, w Workflow) ([]byte, error) {
+	return sealing.Mask(ctx, d.deps.Blobs, w.Graph, math.MaxInt64)
+}
+
+// RunInput asks for a run of a stored workflow.
+type RunInput struct {
+	Input      []byte // checked JSON object
+	BodySHA256 string
+}
+
+// Started is a run begun by Execute.
+type Started struct {
+	Outcome
+	WorkflowVersion int
+}
+
+// Execute starts a run of the newest version, which it stays with whatever happens to the workflow.
+//
+// Errors: ErrNotFound; ErrInvalid with code INVALID_WORKFLOW naming each thing that keeps the graph
+// from running, the sentences beside it in details.errors; else as Executor.StartRun.
+func (d *Definitions) Execute(ctx context.Context, id string, in RunInput, by By) (Started, error) {
+	began := d.deps.Clock.Now()
+	out, err := d.execute(ctx, id, in, by)
+	d.observe("execute_workflow", began, err)
+	return out, err
+}
+
+func (d *Definitions) execute(ctx context.Context, id string, in RunInput, by By) (Started, error) {
+	entry, err := d.load(ctx, id)
+	if err != nil {
+		return Started{}, err
+	}
+	if entry.stored.Phase != workflow.StoredActive {
+		return Started{}, unknownWorkflow(id)
+	}
+	prepared, err := d.prepare(ctx, entry)
+	if err != nil {
+		return Started{}, err
+	}
+	if prepared.refused != nil {
+		return Started{}, prepared.refused
+	}
+	flow := entry.stored.Name
+	if workflow.CheckName(flow) != nil {
+		flow = ""
+	}
+	out, err := d.deps.Starter.StartRun(ctx, StartRequest{
+		Source: SourceAPI, FlowName: flow, WorkflowID: entry.stored.ID, WorkflowVersion: entry.stored.Version(),
+		Definition: prepared.definition, Input: in.Input, BodySHA256: in.BodySHA256, Actor: by.Actor, Trace: by.Trace,
+	})
+	return Started{Outcome: out, WorkflowVersion: entry.stored.Version()}, err
+}
+
+func unknownWorkflow(id string) error {
+	return domain.E(domain.KindNotFound, "workflow", id, "names no workflow").WithField("id").WithCode("WORKFLOW_UNKNOWN")
+}
+
+// prepared is a version ready to run: its definition with the secrets in clear, which lives in memory
+// only, or the reason why it cannot.
+type prepared struct {
+	definition workflow.Definition
+	refused    error
+}
+
+// prepare translates a version; once for as long as it is cached.
+func (d *Definitions) prepare(ctx context.Context, e *workflowEntry) (*prepared, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.prepared != nil {
+		return e.prepared, nil
+	}
+	session, err := d.deps.Secrets.Session(ctx, workflow.Stream(e.stored.ID), e.stored.Secrets)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := session.Open(ctx, e.stored.Graph)
+	if err != nil {
+		return nil, fmt.Errorf("open workflow %s: %w", e.stored.ID, err)
+	}
+	graph, faults := definition.Parse(raw, d.deps.Registry)
+	def, more := graph.Definition()
+	var all definition.Faults
+	all.AddAll("", faults) // node types may have changed since it was stored
+	all.AddAll("", more)
+	p := &prepared{definition: def}
+	if len(all.List) > 0 {
+		for i := range all.List {
+			all.List[i].Message = session.Scrub(all.List[i].Message)
+		}
+		p.refused = definition.Refusal(domain.KindInvalid, "INVALID_WORKFLOW", all.List, graph.Texts(all.List))
+	}
+	e.prepared = p
+	return p, nil
+}
