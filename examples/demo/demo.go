@@ -75,7 +75,7 @@ func run(ctx context.Context, o options, s *screen) (err error) {
 // play shows one scene after another.
 func (d *demo) play(ctx context.Context) error {
 	for _, scene := range []func(context.Context) error{
-		d.open, d.showSupport, d.showQuality, d.showCrash,
+		d.open, d.showSupport, d.showQuality, d.showCrash, d.showBackup,
 	} {
 		if err := scene(ctx); err != nil {
 			return err
@@ -127,7 +127,7 @@ func (d *demo) pipeline(ctx context.Context, file, flow, run string) (*trace, er
 	if err != nil {
 		return nil, err
 	}
-	d.command(fmt.Sprintf("quipu watch %s %s &", flow, run))
+	d.command(fmt.Sprintf("./bin/quipu watch --addr %s %s %s &", d.server.addr, flow, run))
 	socket, err := dial(ctx, d.server.addr, flow, run, "")
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ func TestDemo_ShowsEverything(t *testing.T) {
 		"flow_started", "task_retry_scheduled", "HTTP_503", "Authorization ***", "task_skipped", "flow_completed",
 		"task_failed", "HTTP_422", "7 of 40 records are bad", "flow_error",
 		"killed with signal 9", "attempt 2 (recovered)", "no gap and no duplicate", "delivered once",
-		"0 problems",
+		"backed up log", "0 problems",
 	} {
 		require.Contains(t, shown, landmark)
 	}

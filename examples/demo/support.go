@@ -40,7 +40,7 @@ func (d *demo) showSupport(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := d.searchDataFolder(); err != nil {
+	if err := noSecrets(d.server.data); err != nil {
 		return err
 	}
 	d.ok("the keys reached the model and the CRM; no frame and no file of the data folder holds them in clear")
@@ -56,9 +56,9 @@ func showsSecret(b []byte) bool {
 	return false
 }
 
-// searchDataFolder looks for the secrets in every file that the server has written.
-func (d *demo) searchDataFolder() error {
-	return filepath.WalkDir(d.server.data, func(path string, entry fs.DirEntry, err error) error {
+// noSecrets looks for the secrets in every file of a folder.
+func noSecrets(folder string) error {
+	return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || err == nil && !entry.Type().IsRegular() {
 			return nil // files of the views come and go
 		}
