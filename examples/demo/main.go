@@ -10,7 +10,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -31,8 +30,8 @@ func main() {
 	err := run(ctx, o, newScreen(os.Stdout, isTerminal(os.Stdout)))
 	switch {
 	case err == nil:
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		os.Exit(130)
+	case ctx.Err() != nil:
+		os.Exit(130) // what the interrupted step says is no fault
 	default:
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)

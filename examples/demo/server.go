@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -71,6 +72,8 @@ func (s *server) start(ctx context.Context) (time.Duration, error) {
 	}
 	s.cmd = exec.Command(s.binary, "serve", "--addr", s.addr, "--data", s.data, "--log-format", "json")
 	s.cmd.Env = environment()
+	// Ctrl-C is for the demo, which then stops the server; a second signal would be a kill.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stderr, err := s.cmd.StderrPipe()
 	if err == nil {
 		err = s.cmd.Start()
