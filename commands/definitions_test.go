@@ -303,6 +303,45 @@ func TestDefinitions_Secrets(t *testing.T) {
 	}
 }
 
+// What a template passes under a secret key is a secret wherever it comes from, though no key of its
+// source says so.
+func TestDefinitions_TemplatesUnderSecretKeys(t *testing.T) {
+	const secret = "plain-words-0123456789"
+	far := newFarSide(t)
+	secrets := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"given":"`+secret+`"}`)
+	}))
+	t.Cleanup(secrets.Close)
+	l := newLibrary(t, newWorld())
+	for name, c := range map[string]struct{ template, before, input string }{
+		"input by name":        {"{{ input.k }}", "bench_noop", `{"k":"` + secret + `"}`},
+		"input by index":       {`{{ input["a b"] }}`, "bench_noop", `{"a b":"` + secret + `"}`},
+		"input by call":        {`{{ input.get("k") }}`, "bench_noop", `{"k":"` + secret + `"}`},
+		"output of the source": {"{{ output.body.given }}", "api_call", `{}`},
+		"field of the source":  {"{{ body.given }}", "api_call", `{}`},
+		"node by name":         {"{{ nodes.first.body.given }}", "api_call", `{}`},
+		"through a pure node":  {"{{ output.k }}", "transform", `{"k":"` + secret + `"}`},
+	} {
+		config := map[string]string{"bench_noop": `{}`, "api_call": `{"url":` + string(mustJSON(secrets.URL)) + `}`, "transform": `{"expression":"input"}`}[c.before]
+		graph := `{"nodes":[{"id":"in","type":"trigger"},{"id":"first","type":"` + c.before + `","data":{"config":` + config + `}},
+			{"id":"call","type":"api_call","data":{"config":{"url":` + string(mustJSON(far.URL)) + `,"headers":{"Authorization":` + string(mustJSON(c.template)) + `}}}},
+			{"id":"out","type":"end"}],"edges":[{"source":"in","target":"first"},{"source":"first","target":"call"},{"source":"call","target":"out"}]}`
+		w, err := l.Create(t.Context(), l.change(t, "n", graph), somebody)
+		require.NoError(t, err, name)
+		require.Equal(t, graph, l.shown(t, w), "a template is no secret")
+		out, err := l.Execute(t.Context(), w.ID, commands.RunInput{Input: []byte(c.input)}, somebody)
+		require.NoError(t, err, name)
+		l.output(t, l.await(t, out.RunID), "call")
+		seen := far.seen()
+		require.Equal(t, "POST "+secret+" ", seen[len(seen)-1], name)
+	}
+	all, err := l.world.log.ReadAll(t.Context(), 0, 1000)
+	require.NoError(t, err)
+	for _, r := range all {
+		require.False(t, bytes.Contains(r.Data, []byte(secret)), "%s %d %s %s", r.Stream, r.Revision, r.Type, r.Data)
+	}
+}
+
 // A graph too large for an event is a blob beside it, and comes back whole.
 func TestDefinitions_LargeGraph(t *testing.T) {
 	l := newLibrary(t, newWorld())

@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"quipu/commands/sealing"
 	"quipu/domain"
 	"quipu/domain/run"
 	"quipu/domain/wire"
@@ -113,7 +112,7 @@ func hydrate(ctx context.Context, blobs Blobs, e run.Started) (*workflow.Graph, 
 	if err != nil {
 		return nil, domain.Value{}, domain.Wrap(domain.KindCorrupt, "compile definition", e.RunID, err)
 	}
-	_, tasks := sealing.FlowsIntoSecret(definition.JSON)
+	_, tasks := secretFlows(d, definition.JSON)
 	g.SealOutputs(tasks)
 	input, err := loadBlobs(ctx, blobs, e.Input)
 	return g, input, err

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"sync"
 
-	"quipu/commands/sealing"
 	"quipu/domain"
 	"quipu/domain/name"
 	"quipu/domain/rawjson"
@@ -125,11 +124,7 @@ func hasKey(input []byte) func(string) bool {
 // seal takes the secrets out of definition and input.
 func (e *Executor) seal(ctx context.Context, session *Session, graph *workflow.Graph, q StartRequest) (run.Start, error) {
 	raw := wire.Definition(q.Definition)
-	inputs, tasks := sealing.FlowsIntoSecret(raw.JSON)
-	at := make([]string, len(inputs))
-	for i, k := range inputs {
-		at[i] = "/" + rawjson.EscapeKey(k)
-	}
+	at, tasks := secretFlows(q.Definition, raw.JSON)
 	templates := slices.ContainsFunc(q.Definition.Nodes, func(n workflow.Node) bool { return n.Templates })
 	definition, input, secrets, err := session.SealStart(ctx, raw.JSON, q.Input, at, templates)
 	if err != nil {

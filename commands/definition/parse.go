@@ -256,6 +256,9 @@ func (p *parser) config(n *vertex, config []byte) {
 			below(f.Pointer, "%s", f.Message)
 		}
 	}
+	for _, f := range expression.CheckTemplates(n.params()) {
+		below(f.Pointer, "%s", f.Message)
+	}
 	Traits(&workflow.Node{Params: domain.Raw(n.params()), Templates: true}, n.typ, below)
 }
 

@@ -1,6 +1,8 @@
 package sealing
 
 import (
+	"strings"
+
 	"quipu/domain"
 	"quipu/domain/rawjson"
 )
@@ -58,4 +60,20 @@ func dependsOf(raw []byte, start int) (string, bool) {
 		return "", false
 	}
 	return rawjson.Unquote(b), true
+}
+
+// TemplatesInSecret returns the strings below secret keys of params that hold a template: what they
+// read is a secret at its source.
+func TemplatesInSecret(params []byte) []string {
+	k := keyed{raw: params, references: true}
+	var out []string
+	_ = rawjson.Walk(params, domain.JSONDepthMax, func(p *rawjson.Path, kind rawjson.Kind, start, end int) bool {
+		if st := k.enter(p, kind, start); st == inSecret && kind == rawjson.String {
+			if text := rawjson.Unquote(params[start:end]); strings.Contains(text, "{{") {
+				out = append(out, text)
+			}
+		}
+		return true
+	})
+	return out
 }
