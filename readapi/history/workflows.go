@@ -1,0 +1,139 @@
+package history
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gofiber/fiber/v2"
+
+	"quipu/domain"
+	"quipu/domain/workflow"
+	"quipu/projections/view"
+	"quipu/readapi/object"
+	"quipu/readapi/params"
+)
+
+// workflowsParams are the filters of GET /api/workflows. session_id, which other servers of this API
+// know, is ignored like every unknown parameter.
+type workflowsParams struct {
+	Endpoint string `query:"endpoint" doc:"Workflows of this endpoint."`
+	Name     string `query:"name" doc:"Exact name."`
+	pagingParams
+}
+
+// workflows answers GET /api/workflows: newest created first, unless asked otherwise.
+func (r *Routes) workflows(c *fiber.Ctx) error {
+	q, err := params.Bind[workflowsParams](params.Read(c))
+	p, pageErr := q.check(listWorkflows, r.deps.Log.ID(), false, q.Endpoint, q.Name)
+	if err := errors.Join(err, pageErr); err != nil {
+		return err
+	}
+	return serve(r, c, p, lister[view.Workflow]{
+		query: func(ctx context.Context, page view.Page) (view.Slice[view.Workflow], error) {
+			return r.deps.Views.Workflows(ctx, view.WorkflowQuery{Endpoint: q.Endpoint, Name: q.Name, Page: page})
+		},
+		show: func(ctx context.Context, dst []byte, w *view.Workflow) ([]byte, error) {
+			return r.appendWorkflow(ctx, dst, w.Graph, workflow.Shown{
+				ID: w.ID, Name: w.Name, Description: w.Description, Endpoint: w.Endpoint, Version: w.Version,
+				CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, Position: w.LastPosition.Cursor(r.deps.Log.ID()),
+			})
+		},
+		key: func(w *view.Workflow) domain.Position { return w.Position },
+	})
+}
+
+// versionParams choose a version.
+type versionParams struct {
+	Version *int `query:"version" min:"1" doc:"The version to show; the newest unless given."`
+}
+
+// workflow answers GET /api/workflows/:id from the workflow's stream.
+func (r *Routes) workflow(c *fiber.Ctx) error {
+	id, err := workflowID(c)
+	if err != nil {
+		return err
+	}
+	q, err := params.Bind[versionParams](params.Read(c))
+	if err != nil {
+		return err
+	}
+	version := 0
+	if q.Version != nil {
+		version = *q.Version
+	}
+	ctx, cancel := context.WithTimeout(c.UserContext(), r.options.ReadTimeout)
+	defer cancel()
+	if err := r.folds.enter(ctx); err != nil {
+		return err
+	}
+	defer r.folds.leave()
+	stored, err := r.deps.Definitions.Get(ctx, id, version)
+	if err != nil {
+		return knownWorkflow(err)
+	}
+	o := object.New(make([]byte, 0, 1024+len(stored.Graph.JSON)))
+	o.Key("data")
+	if o.B, err = r.appendWorkflow(ctx, o.B, stored.Graph, stored.Show(nil, "")); err != nil {
+		return timedOut(err)
+	}
+	o.Str("status", "success")
+	return sendJSON(c, o.Done())
+}
+
+func (r *Routes) appendWorkflow(ctx context.Context, dst []byte, graph domain.Value, w workflow.Shown) ([]byte, error) {
+	definition, err := r.deps.Payloads.Definition(ctx, graph, r.options.InlineBytesMax)
+	if lost(err) {
+		definition, err = []byte(`{"unreadable":true}`), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.Definition = definition
+	return w.AppendJSON(dst), nil
+}
+
+// versions answers GET /api/workflows/:id/versions: newest first, unless asked otherwise.
+func (r *Routes) versions(c *fiber.Ctx) error {
+	id, err := workflowID(c)
+	if err != nil {
+		return err
+	}
+	q, err := params.Bind[pagingParams](params.Read(c))
+	p, pageErr := q.check(listVersions, r.deps.Log.ID(), false, id)
+	if err := errors.Join(err, pageErr); err != nil {
+		return err
+	}
+	// The stream says whether there is such a workflow: the view may not know it yet.
+	ctx, cancel := context.WithTimeout(c.UserContext(), r.options.ReadTimeout)
+	defer cancel()
+	if _, err := r.deps.Definitions.Get(ctx, id, 0); err != nil {
+		return knownWorkflow(err)
+	}
+	return serve(r, c, p, lister[view.WorkflowVersion]{
+		query: func(ctx context.Context, page view.Page) (view.Slice[view.WorkflowVersion], error) {
+			return r.deps.Views.Versions(ctx, id, page)
+		},
+		show: func(ctx context.Context, dst []byte, v *view.WorkflowVersion) ([]byte, error) {
+			return r.appendWorkflow(ctx, dst, v.Graph, workflow.Shown{
+				ID: v.WorkflowID, Name: v.Name, Description: v.Description, Endpoint: v.Endpoint, Version: v.Version,
+				CreatedAt: v.At, UpdatedAt: v.At, Position: v.Position.Cursor(r.deps.Log.ID()),
+			})
+		},
+		key: func(v *view.WorkflowVersion) domain.Position { return v.Position },
+	})
+}
+
+func workflowID(c *fiber.Ctx) (string, error) {
+	id, err := pathID(c)
+	if err != nil || workflow.Stream(id).Check() != nil {
+		return "", knownWorkflow(domain.ErrNotFound)
+	}
+	return id, nil
+}
+
+func knownWorkflow(err error) error {
+	if errors.Is(err, domain.ErrNotFound) {
+		return domain.E(domain.KindNotFound, "", "", "names no workflow, or no such version of it").WithField("path/id").WithCode("WORKFLOW_UNKNOWN")
+	}
+	return timedOut(err)
+}
