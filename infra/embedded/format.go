@@ -298,3 +298,16 @@ func nextEvent(body []byte) (e event, rest []byte, ok bool) {
 	e.data, b = b[:data:data], b[data:]
 	return e, b, true
 }
+
+// lastType is the type of a record's last event; !ok means that lengths do not fit.
+func lastType(r *record) (typ []byte, ok bool) {
+	body := r.body
+	for range r.events {
+		var e event
+		if e, body, ok = nextEvent(body); !ok {
+			return nil, false
+		}
+		typ = e.typ
+	}
+	return typ, len(body) == 0
+}

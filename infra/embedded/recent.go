@@ -39,6 +39,7 @@ type committed struct {
 	offset uint32 // of the record in its segment
 	before int    // events of the commit before it
 	events int
+	last   string // type of its last event
 }
 
 func (c *commit) last() domain.Position { return c.first + domain.Position(c.events) - 1 }

@@ -118,6 +118,11 @@ func (l *Log) indexBatch(seg *segment, h *frameHeader, offset int64, payload []b
 		if r.revision != st.head+1 {
 			return corruptError(seg.name, at, fmt.Sprintf("stream %q goes on at revision %d after %d", r.stream, r.revision, st.head))
 		}
+		last, ok := lastType(&r)
+		if !ok {
+			return corruptError(seg.name, at, "an append cannot be decoded")
+		}
+		st.last = l.types.intern(last)
 		st.head += domain.Revision(r.events)
 		st.appends = append(st.appends, place{revision: r.revision, segment: uint32(seg.number), offset: uint32(at)})
 		payload = payload[r.bytes:]

@@ -1,6 +1,9 @@
 package embedded
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 const typeNamesMax = 4096
 
@@ -18,7 +21,20 @@ func (n *typeNames) intern(b []byte) string {
 	if ok {
 		return s
 	}
-	s = string(b)
+	return n.add(string(b))
+}
+
+func (n *typeNames) internString(s string) string {
+	n.mu.RLock()
+	shared, ok := n.known[s]
+	n.mu.RUnlock()
+	if ok {
+		return shared
+	}
+	return n.add(strings.Clone(s))
+}
+
+func (n *typeNames) add(s string) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.known) < typeNamesMax {

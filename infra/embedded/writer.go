@@ -143,6 +143,7 @@ func (l *Log) enter(ctx context.Context, id domain.StreamID, expected domain.Rev
 		}
 	}
 	defer w.mu.Unlock()
+	last := l.types.internString(events[len(events)-1].Type)
 	if st == nil {
 		l.index.mu.Lock()
 		st = l.index.add(id)
@@ -156,7 +157,7 @@ func (l *Log) enter(ctx context.Context, id domain.StreamID, expected domain.Rev
 		}
 	}
 	sealRecord(rec, partial, w.next, b.at)
-	b.items = append(b.items, committed{stream: st, record: rec, offset: uint32(len(b.buf)), before: b.events, events: len(events)})
+	b.items = append(b.items, committed{stream: st, record: rec, offset: uint32(len(b.buf)), before: b.events, events: len(events), last: last})
 	b.buf = append(b.buf, rec...)
 	b.events += len(events)
 	w.next += domain.Position(len(events))
@@ -307,6 +308,7 @@ func (l *Log) publish(b *batch, seg *segment, offset int64) {
 		st := a.stream
 		st.appends = append(st.appends, place{revision: st.head + 1, segment: c.segment, offset: a.offset})
 		st.head += domain.Revision(a.events)
+		st.last = a.last
 	}
 	seg.mark(b.first, offset)
 	seg.end = offset + int64(len(b.buf))
