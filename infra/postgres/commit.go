@@ -1,0 +1,292 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"quipu/domain"
+	"quipu/projections"
+	"quipu/projections/view"
+)
+
+// retries bounds how often a transaction that the server rolled back in favour of another one is sent
+// again.
+const retries = 5
+
+// Commit implements projections.Store.
+func (s *store) Commit(ctx context.Context, c projections.Changes) error {
+	if c.To <= c.After {
+		return domain.E(domain.KindInvalid, "commit", "views", "the batch does not move the checkpoint")
+	}
+	if c.To > math.MaxInt64 {
+		return domain.E(domain.KindUnprocessable, "commit", "views", "positions above 2^63-1 do not fit the database")
+	}
+	bounded, cancel := context.WithTimeout(ctx, s.v.o.CommitTimeout)
+	defer cancel()
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	var err error
+	for range retries {
+		var sent bool
+		sent, err = s.commit(bounded, &c)
+		state := sqlState(err)
+		switch {
+		case err == nil:
+			return nil
+		case state == stateSerialize || state == stateDeadlock:
+			continue
+		case state == stateDivision:
+			return domain.E(domain.KindConflict, "commit", "views", "the checkpoint is elsewhere, of another log, or the generation was replaced")
+		case sent && unsure(err):
+			return domain.Wrap(domain.KindIndeterminate, "commit", "views", plain(err))
+		}
+		break
+	}
+	return translate(ctx, "commit", "views", err)
+}
+
+// unsure reports whether a commit that was sent may have happened all the same: the server did not
+// refuse it in a session that goes on.
+func unsure(err error) bool {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) {
+		return !pgconn.SafeToRetry(err)
+	}
+	return refused.Severity == "FATAL" || refused.Severity == "PANIC"
+}
+
+// prepare reads what is fixed for the generation, once.
+func (s *store) prepare(ctx context.Context) error {
+	s.mu.Lock()
+	known := s.widths.span != 0
+	s.mu.Unlock()
+	if known {
+		return nil
+	}
+	have := map[int64]bool{}
+	h, err := s.read(ctx, "commit", func(b *batch) {
+		var a args
+		b.add(`SELECT substr(c.relname, 8)::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+			WHERE n.nspname = `+a.text(s.schema)+` AND c.relkind = 'r' AND c.relname LIKE 'events\_%'`, a, func(r *record) { have[r.big()] = true })
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.widths, s.partitions = h.widths, have
+	s.mu.Unlock()
+	return nil
+}
+
+// commit makes one attempt. sent says that the transaction's end may have reached the server.
+func (s *store) commit(ctx context.Context, c *projections.Changes) (sent bool, err error) {
+	conn, err := s.v.writers.Acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Release()
+	pg := conn.Conn().PgConn()
+
+	missing := s.missing(c.Events)
+	var b batch
+	copies := s.statements(&b, c, missing)
+	if len(copies) == 0 {
+		// One pipeline without BEGIN is one transaction, and one round trip.
+		if err := b.run(ctx, pg); err != nil {
+			return true, err
+		}
+		s.made(missing)
+		return true, nil
+	}
+	defer func() {
+		if err != nil && !conn.Conn().IsClosed() {
+			_ = pg.Exec(context.WithoutCancel(ctx), "ROLLBACK").Close()
+		}
+	}()
+	if err := b.run(ctx, pg); err != nil {
+		return false, err
+	}
+	for _, part := range copies {
+		if _, err := pg.CopyFrom(ctx, bytes.NewReader(part.rows.stream()), part.table.copySQL(s.schema)); err != nil {
+			return false, err
+		}
+	}
+	if err := pg.Exec(ctx, "COMMIT").Close(); err != nil {
+		return true, err
+	}
+	s.made(missing)
+	return true, nil
+}
+
+// part are the new rows of a table.
+type part struct {
+	table *table
+	rows  *rows
+}
+
+// statements adds what goes into the database to b, but for the parts that are left to COPY; if there
+// are any, b ends within a transaction.
+func (s *store) statements(b *batch, c *projections.Changes, missing []int64) (copies []part) {
+	copying := len(c.Events) >= s.v.o.CopyEventsMin
+	if copying {
+		b.add("BEGIN", args{}, nil)
+	}
+	s.guard(b, c)
+	for _, n := range missing {
+		s.addPartition(b, n)
+	}
+	add := func(t *table, fresh, stored *rows) {
+		if stored.count > 0 {
+			a := args{}
+			a.values, a.oids = stored.params()
+			b.add(t.upsertSQL(s.schema), a, nil)
+		}
+		switch {
+		case fresh.count == 0:
+		case copying:
+			copies = append(copies, part{t, fresh})
+		default:
+			a := args{}
+			a.values, a.oids = fresh.params()
+			b.add(t.insertSQL(s.schema), a, nil)
+		}
+	}
+	// New are the rows whose key is a position after the checkpoint: nobody can have stored them.
+	fresh, stored := split(&executions, copying, c.Executions, func(e *view.Execution) bool { return e.Position > c.After }, (*rows).execution)
+	add(&executions, fresh, stored)
+	intervals := last(c.Statuses, func(i view.StatusInterval) [2]domain.Position { return [2]domain.Position{i.Execution, i.From} })
+	fresh, stored = split(&statuses, copying, intervals, func(i *view.StatusInterval) bool { return i.From > c.After }, (*rows).status)
+	add(&statuses, fresh, stored)
+	fresh, stored = split(&tasks, copying, c.Tasks, func(t *view.Task) bool { return t.Execution > c.After }, (*rows).task)
+	add(&tasks, fresh, stored)
+	fresh, stored = split(&events, copying, c.Events, func(*view.Event) bool { return true }, (*rows).event)
+	add(&events, fresh, stored)
+	s.addSpans(b, c.Events)
+
+	upsert(b, s, &workflows, last(c.Workflows, func(w view.Workflow) string { return w.ID }), (*rows).workflow)
+	upsert(b, s, &versions, last(c.WorkflowVersions, func(v view.WorkflowVersion) versionKey { return versionKey{v.WorkflowID, v.Version} }), (*rows).version)
+	upsert(b, s, &names, last(c.Names, func(n view.Name) [2]string { return [2]string{n.FlowName, n.RunName} }), (*rows).name)
+	upsert(b, s, &endpoints, last(c.Endpoints, func(e view.Endpoint) string { return e.ID }), (*rows).endpoint)
+	upsert(b, s, &parked, last(c.Parked, func(p view.Parked) parkedKey { return parkedKey{p.Projector, p.Position} }), (*rows).park)
+	return copies
+}
+
+type (
+	versionKey struct {
+		id      string
+		version int
+	}
+	parkedKey struct {
+		projector string
+		position  domain.Position
+	}
+)
+
+// guard moves the checkpoint, and fails by a division by zero if it is not where it should be. It comes
+// first: its row lock makes concurrent commits wait, and fail.
+func (s *store) guard(b *batch, c *projections.Changes) {
+	versions, err := json.Marshal(c.Versions)
+	if err != nil { // never: a map of numbers
+		versions = []byte("{}")
+	}
+	var a args
+	log, to, text, after := a.bytes(string(c.Log)), a.big(int64(c.To)), a.text(string(versions)), a.big(int64(c.After))
+	b.add(fmt.Sprintf(`WITH moved AS (
+			UPDATE %s.state SET log = %[2]s, position = %[3]s, versions = %[4]s
+			WHERE position = %[5]s AND log IN ('', %[2]s) AND NOT retired RETURNING 1)
+		SELECT 1 / count(*) FROM moved`, s.schema, log, to, text, after), a, nil)
+}
+
+// split encodes rows, those that are certainly new apart from those that may be stored.
+func split[Row any](t *table, copying bool, all []Row, isNew func(*Row) bool, encode func(*rows, *Row)) (fresh, stored *rows) {
+	n := 0
+	for i := range all {
+		if isNew(&all[i]) {
+			n++
+		}
+	}
+	kinds := t.kinds()
+	fresh, stored = newRows(kinds, copying, n), newRows(kinds, false, len(all)-n)
+	for i := range all {
+		if isNew(&all[i]) {
+			encode(fresh, &all[i])
+		} else {
+			encode(stored, &all[i])
+		}
+	}
+	return fresh, stored
+}
+
+func upsert[Row any](b *batch, s *store, t *table, all []Row, encode func(*rows, *Row)) {
+	if len(all) == 0 {
+		return
+	}
+	r := newRows(t.kinds(), false, len(all))
+	for i := range all {
+		encode(r, &all[i])
+	}
+	var a args
+	a.values, a.oids = r.params()
+	b.add(t.upsertSQL(s.schema), a, nil)
+}
+
+// last keeps the last row of each key: one statement must not meet a key twice.
+func last[Row any, Key comparable](all []Row, key func(Row) Key) []Row {
+	if len(all) < 2 {
+		return all
+	}
+	at := make(map[Key]int, len(all))
+	out := make([]Row, 0, len(all))
+	for _, row := range all {
+		k := key(row)
+		if i, ok := at[k]; ok {
+			out[i] = row
+			continue
+		}
+		at[k] = len(out)
+		out = append(out, row)
+	}
+	return out
+}
+
+// addSpans widens the spans of the events' buckets.
+func (s *store) addSpans(b *batch, all []view.Event) {
+	if len(all) == 0 {
+		return
+	}
+	r := newRows(spans.kinds(), false, 1+len(all)/int(min(s.widths.span, 1<<20)))
+	flush := func(bucket int64, from, to time.Time) {
+		r.begin()
+		r.big(bucket)
+		r.instant(from)
+		r.instant(to)
+	}
+	bucket := int64(all[0].Position) / s.widths.span
+	from, to := all[0].At, all[0].At
+	for i := 1; i < len(all); i++ {
+		e := &all[i]
+		if n := int64(e.Position) / s.widths.span; n != bucket {
+			flush(bucket, from, to)
+			bucket, from, to = n, e.At, e.At
+			continue
+		}
+		if e.At.Before(from) {
+			from = e.At
+		}
+		if e.At.After(to) {
+			to = e.At
+		}
+	}
+	flush(bucket, from, to)
+	var a args
+	a.values, a.oids = r.params()
+	b.add(spans.upsertSQL(s.schema), a, nil)
+}
