@@ -24,8 +24,8 @@ func secretFlows(d workflow.Definition, raw []byte) (at, tasks []string) {
 	f := flows{definition: d, seen: map[string]bool{}, entered: map[string]bool{}}
 	for i := range d.Nodes {
 		if d.Nodes[i].Templates {
-			for _, text := range sealing.TemplatesInSecret(d.Nodes[i].Params.JSON) {
-				f.template(d.Nodes[i].Name, text)
+			for _, t := range sealing.TemplatesInSecret(d.Nodes[i].Params.JSON) {
+				f.template(d.Nodes[i].Name, t.Text)
 			}
 		}
 	}

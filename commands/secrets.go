@@ -5,6 +5,7 @@ import (
 	"context"
 	"sync"
 
+	"quipu/commands/definition"
 	"quipu/commands/sealing"
 	"quipu/domain"
 	"quipu/domain/rawjson"
@@ -62,16 +63,20 @@ func (s *Session) learn(ctx context.Context, known []run.Secret) error {
 	return err
 }
 
-// SealStart takes the secrets out of a definition and an input that are stored together. inputAt
+// SealStart takes the secrets out of a definition, raw, and an input that are stored together. inputAt
 // are pointers into input that are secret whatever their keys say. With templates, strings of the
 // definition that hold one are left in clear: what they lead to is sealed where it stands.
 // Errors: ErrUnprocessable naming the place if a secret cannot be sealed where it stands;
 // ErrUnavailable if the vault or the blobs cannot keep something.
-func (s *Session) SealStart(ctx context.Context, definition, input []byte, inputAt []string, templates bool) (def, in domain.Value, secrets []run.Secret, err error) {
+func (s *Session) SealStart(ctx context.Context, raw, input []byte, inputAt []string, templates bool) (def, in domain.Value, secrets []run.Secret, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	evaluated := func(string) bool { return true }
+	if !templates {
+		evaluated = nil
+	}
 	values, fresh, err := s.run.SealAll(ctx,
-		sealing.Part{Raw: definition, Options: sealing.Options{References: true, Templates: templates, Intake: true}},
+		sealing.Part{Raw: raw, Options: sealing.Options{References: true, Templates: evaluated, Intake: true}},
 		sealing.Part{Raw: input, Options: sealing.Options{At: inputAt, Intake: true}})
 	if err != nil {
 		return domain.Value{}, domain.Value{}, nil, err
@@ -88,7 +93,7 @@ func (s *Session) SealStart(ctx context.Context, definition, input []byte, input
 func (s *Session) SealGraph(ctx context.Context, graph []byte) (domain.Value, []domain.Secret, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v, fresh, err := s.run.Seal(ctx, graph, sealing.Options{References: true, Templates: true, Intake: true, KeepMasks: true})
+	v, fresh, err := s.run.Seal(ctx, graph, sealing.Options{References: true, Templates: definition.EvaluatedAt, Intake: true, KeepMasks: true})
 	if err != nil {
 		return domain.Value{}, nil, err
 	}

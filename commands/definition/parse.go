@@ -9,6 +9,7 @@ import (
 
 	"quipu/commands/expression"
 	"quipu/commands/node"
+	"quipu/commands/sealing"
 	"quipu/domain"
 	"quipu/domain/rawjson"
 	"quipu/domain/workflow"
@@ -254,6 +255,11 @@ func (p *parser) config(n *vertex, config []byte) {
 	if n.typ.Check != nil {
 		for _, f := range n.typ.Check(n.params()) {
 			below(f.Pointer, "%s", f.Message)
+		}
+	}
+	for _, t := range sealing.TemplatesInSecret(n.params()) {
+		if holdsLiteral(t.Text) {
+			below(t.Pointer, "mixes a secret with a template; write the secret alone, or pass all of it as input")
 		}
 	}
 	for _, f := range expression.CheckTemplates(n.params()) {

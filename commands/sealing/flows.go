@@ -62,15 +62,18 @@ func dependsOf(raw []byte, start int) (string, bool) {
 	return rawjson.Unquote(b), true
 }
 
+// SecretTemplate is a string with a template in the place of a secret.
+type SecretTemplate struct{ Pointer, Text string }
+
 // TemplatesInSecret returns the strings below secret keys of params that hold a template: what they
 // read is a secret at its source.
-func TemplatesInSecret(params []byte) []string {
+func TemplatesInSecret(params []byte) []SecretTemplate {
 	k := keyed{raw: params, references: true}
-	var out []string
+	var out []SecretTemplate
 	_ = rawjson.Walk(params, domain.JSONDepthMax, func(p *rawjson.Path, kind rawjson.Kind, start, end int) bool {
 		if st := k.enter(p, kind, start); st == inSecret && kind == rawjson.String {
 			if text := rawjson.Unquote(params[start:end]); strings.Contains(text, "{{") {
-				out = append(out, text)
+				out = append(out, SecretTemplate{p.Pointer(), text})
 			}
 		}
 		return true

@@ -21,9 +21,9 @@ type Options struct {
 	// clear. Known secrets shorter than KnownBytesMin are not masked by equality, since they could
 	// equal the name of a task. Set it for definitions.
 	References bool
-	// Templates leaves a string under a secret key in clear if it holds a template: it is a program
-	// that names a secret, not one. Set it for definitions whose templates are evaluated.
-	Templates bool
+	// Templates says at which pointers templates are evaluated. A string there that holds one is left
+	// in clear under a secret key: it is a program that names a secret, not one. Nil means nowhere.
+	Templates func(pointer string) bool
 	// Intake refuses what cannot be sealed in its place instead of sealing a larger part: an object
 	// key that holds a known secret, more than SecretsMax secrets. Set it for requests, which can
 	// still be mended.
@@ -161,7 +161,7 @@ func (s *scanner) visit(p *rawjson.Path, kind rawjson.Kind, start, end int) bool
 		return true
 	}
 	text := rawjson.Unquote(s.part.Raw[start:end])
-	if s.part.Templates && st == inSecret && strings.Contains(text, "{{") {
+	if s.part.Templates != nil && st == inSecret && strings.Contains(text, "{{") && s.part.Templates(p.Pointer()) {
 		st = inPlain
 	}
 	if fp, isMask := ParseMask(text); isMask {
