@@ -99,8 +99,8 @@ const agentSchema = `{
     "expected_output_format": {"type": ["string", "null"]},
     "provider": {"type": "string"},
     "output": {"enum": ["text", "full"], "default": "text", "description": "full: {output, model, cost, usage, temperature_used}."},
-    "timeout": {"type": ["number", "string"], "description": "Seconds or a duration for one attempt, default 10m."},
-    "retry": {"type": "object"},
+    "timeout": {"type": ["number", "string", "null"], "description": "Seconds or a duration for one attempt, default 10m."},
+    "retry": {"type": ["object", "boolean", "null"]},
     "idempotency": {"enum": ["per_task", "per_attempt"], "default": "per_task"}
   }
 }`
