@@ -92,6 +92,7 @@ func (s *server) executorHooks() commands.Hooks {
 			s.metrics.RunsPending(pending)
 			s.metrics.RunsQuarantined(quarantined)
 		},
+		Sleeping: s.metrics.RunsSleeping,
 		Effect: func(function string, took time.Duration, outcome string) {
 			s.metrics.EffectEnded(function, outcome, took)
 		},

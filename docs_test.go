@@ -31,6 +31,7 @@ func TestGuarantees_BoundsEqualTheConstants(t *testing.T) {
 		"payload field inside an event":   fmt.Sprintf("%d KiB", domain.PayloadInlineBytesMax>>10),
 		"attempts a definition may ask for; lost with the process": fmt.Sprintf("%d; %d", workflow.RetryAttemptsMax, domainrun.RecoveriesMax),
 		"timeout and retry delay a definition may ask for":         fmt.Sprintf("%d h each", workflow.RetryDelayMax/time.Hour),
+		"a timer":                         thousands(int(domain.TimerWaitMax/(24*time.Hour))) + " days",
 		"head of a request":               fmt.Sprintf("%d KiB", headerBytesMax>>10),
 		"commits in the log's queue":      fmt.Sprintf("two batches of %s appends or %d MiB", thousands(embedded.BatchAppendsDefault), embedded.BatchBytesDefault>>20),
 		"a socket's queue":                fmt.Sprintf("%d events", eventbus.QueueEventsDefault),

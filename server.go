@@ -120,7 +120,7 @@ func (s *server) buildWriteSide() error {
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
 		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(),
 	}, commands.Limits{
-		ActiveRunsMax: c.Runs.ActiveMax, PendingRunsMax: noneIfZero(c.Runs.PendingMax),
+		ActiveRunsMax: c.Runs.ActiveMax, PendingRunsMax: noneIfZero(c.Runs.PendingMax), SleepingRunsMax: noneIfZero(c.Runs.SleepingMax),
 		TaskTimeout: c.Effects.TaskTimeout,
 	})
 	s.definitions = commands.NewDefinitions(commands.DefinitionDeps{

@@ -53,6 +53,7 @@ type Executor struct {
 	pendingMu   sync.Mutex
 	pending     []string // runs that wait for a free place, in order
 	reserved    int      // starts under way that will wait
+	sleepers    sleepers
 	names       nameLocks
 	loading     chan struct{} // one entry per load at work
 }
@@ -99,13 +100,14 @@ func NewExecutor(deps Deps, limits Limits) *Executor {
 		deps: deps, limits: limits.withDefaults(), node: deps.IDs.NewID(), seed: maphash.MakeSeed(), ready: make(chan struct{}), effectEnded: make(chan struct{}, 1),
 		loading: make(chan struct{}, loadsMax),
 	}
+	e.sleepers.max = int64(max(e.limits.SleepingRunsMax, 0))
 	e.work, e.stop = context.WithCancelCause(context.Background())
 	e.runner = runner{registry: deps.Registry, node: e.node, ids: deps.IDs, clock: deps.Clock, hooks: deps.Hooks, logger: deps.Logger}
 	for range shardCount {
 		e.shards = append(e.shards, &shardLoop{
 			in: make(chan input, shardQueue), timers: map[string]map[timerKey]func() bool{},
 			shard: &shard{
-				node: e.node, limits: e.limits, compute: deps.Compute, ids: deps.IDs, work: e.work, runs: map[string]*mailbox{}, recent: newRecentRuns(),
+				node: e.node, limits: e.limits, bed: e.sleepers.reserve, compute: deps.Compute, ids: deps.IDs, work: e.work, runs: map[string]*mailbox{}, recent: newRecentRuns(),
 			},
 		})
 	}
@@ -135,6 +137,7 @@ func (e *Executor) Run(ctx context.Context) error {
 	}
 	e.stop(domain.E(domain.KindUnavailable, "executor", "", "the server is stopping"))
 	loops.Wait()
+	e.alarm() // stops it
 	e.wg.Wait()
 	return err
 }
@@ -339,8 +342,15 @@ func (e *Executor) retired(o outRetired) {
 		e.open(e.wait(o.runID, true))
 	case o.held:
 		e.unreserve()
-	case !o.place && o.status != "":
-		e.waitNoMore(o.runID)
+	case o.sleeps:
+		e.sleep(o.runID, o.due)
+	case o.status != "":
+		if e.sleepers.remove(o.runID) {
+			e.countSleepers()
+			e.alarm()
+		} else if !o.place {
+			e.waitNoMore(o.runID)
+		}
 	}
 	if o.place {
 		e.open(e.leave())

@@ -83,7 +83,11 @@ func overtake() func(context.Context, commands.Log, domain.StreamID, domain.Revi
 // Whatever the log answers, a caller is told the truth and every run that exists ends.
 func TestExecutor_FaultyLog(t *testing.T) {
 	for _, rates := range []faulty.Rates{
-		{Refused: 30}, {Lost: 30}, {Unanswered: 30}, {Overtaken: 10}, {Repeated: 50, Unread: 20},
+		{Refused: 30},
+		{Lost: 30},
+		{Unanswered: 30},
+		{Overtaken: 10},
+		{Repeated: 50, Unread: 20},
 		{Refused: 10, Lost: 10, Unanswered: 10, Overtaken: 5, Repeated: 10, Unread: 20},
 	} {
 		t.Run(fmt.Sprintf("%+v", rates), func(t *testing.T) {

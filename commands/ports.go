@@ -42,6 +42,7 @@ type Effects interface {
 type Hooks struct {
 	Appended    func(events int, took time.Duration, err error)
 	Runs        func(active, pending, quarantined int)
+	Sleeping    func(runs int)        // how many runs wait for an instant, out of memory
 	Started     func(function string) // an effect was handed over; Effect follows exactly once
 	Effect      func(function string, took time.Duration, outcome string)
 	Command     func(name string, took time.Duration, err error)
@@ -52,11 +53,17 @@ type Hooks struct {
 // Limits are the executor's bounds; the zero value takes the defaults.
 type Limits struct {
 	// ActiveRunsMax is how many unfinished runs are held in memory and worked on at once
-	// (default 10,000). Further starts are durable and wait.
+	// (default 10,000; see SleepingRunsMax for those that only wait). Further starts are durable and wait.
 	ActiveRunsMax int
 	// PendingRunsMax is how many durable starts may wait (default 100,000; below 0: none); beyond it starts are
 	// refused with ErrExhausted.
 	PendingRunsMax int
+	// SleepingRunsMax is how many runs that only wait for timers and retries may be out of memory
+	// (default 1,000,000; below 0: none), each taking about 150 bytes. A run beyond it keeps its
+	// place among the active ones while it waits.
+	SleepingRunsMax int
+	// SleepAfter is how far the nearest timer or retry must be for a run to sleep (default 5s).
+	SleepAfter time.Duration
 	// MailboxMax is how many outside commands may wait for one run (default 128), beside the slots
 	// reserved for its tasks' results; beyond it ErrExhausted.
 	MailboxMax int
@@ -75,6 +82,12 @@ func (l Limits) withDefaults() Limits {
 	def(&l.ActiveRunsMax, 10_000)
 	if l.PendingRunsMax == 0 {
 		l.PendingRunsMax = 100_000
+	}
+	if l.SleepingRunsMax == 0 {
+		l.SleepingRunsMax = 1_000_000
+	}
+	if l.SleepAfter <= 0 {
+		l.SleepAfter = 5 * time.Second
 	}
 	def(&l.MailboxMax, 128)
 	if l.TaskTimeout <= 0 {

@@ -13,127 +13,6 @@ import (
 	"quipu/domain/wire"
 )
 
-// input is something that happened: a command, the outcome of an append or a load, a due timer.
-type input interface{ shardInput() }
-
-type (
-	// inStart opens a mailbox for a run that does not exist yet. Without a place its start is stored
-	// and the run waits.
-	inStart struct {
-		runID    string
-		session  *Session
-		envelope envelope
-		place    bool
-	}
-	// inOpen hands a place to a run that exists: recovery and activation.
-	inOpen struct{ runID string }
-	// inVisit is a command from outside for a run that may be active or not.
-	inVisit struct {
-		runID    string
-		envelope envelope
-	}
-	// inCommand is for an active run.
-	inCommand struct {
-		runID    string
-		envelope envelope
-	}
-	// inAppended is the outcome of an append.
-	inAppended struct {
-		runID    string
-		flight   *flight
-		appended Appended
-		err      error
-	}
-	// inRepeat sends an append again after its backoff.
-	inRepeat struct {
-		runID  string
-		flight *flight
-	}
-	// inLoaded is the outcome of a load.
-	inLoaded struct {
-		runID   string
-		loaded  loaded
-		session *Session
-		err     error
-	}
-	// inTimer says that an outTimer's time has passed, or, if it is not over, as much of it as one
-	// timer waits.
-	inTimer struct {
-		runID, task string
-		at          time.Time
-		over        bool
-	}
-	// inPeek asks for the state of an active run, and optionally to be told its end.
-	inPeek struct {
-		runID string
-		state chan<- *run.State // gets nil if the run is neither active nor lately ended; capacity 1
-		ended chan<- *run.State // optional; capacity 1
-	}
-	// inForget says that nobody waits any more for what inPeek asked to be told.
-	inForget struct {
-		runID string
-		ended chan<- *run.State
-	}
-)
-
-func (inStart) shardInput()    {}
-func (inOpen) shardInput()     {}
-func (inVisit) shardInput()    {}
-func (inForget) shardInput()   {}
-func (inCommand) shardInput()  {}
-func (inAppended) shardInput() {}
-func (inRepeat) shardInput()   {}
-func (inLoaded) shardInput()   {}
-func (inTimer) shardInput()    {}
-func (inPeek) shardInput()     {}
-
-// output is something to carry out.
-type output interface{ shardOutput() }
-
-type (
-	outAppend struct {
-		runID  string
-		stream domain.StreamID
-		flight *flight
-	}
-	outRepeat struct {
-		runID  string
-		flight *flight
-		after  time.Duration
-	}
-	outLoad struct {
-		runID   string
-		stream  domain.StreamID
-		after   domain.Revision
-		session *Session // to continue; nil begins one
-		wait    time.Duration
-	}
-	outEffect struct{ attempt attempt }
-	outTimer  struct {
-		runID, task string
-		at          time.Time
-	}
-	// outRetired says that a run left the shard.
-	outRetired struct {
-		runID       string
-		status      string // how it ended, if it did so here
-		place       bool   // it gives its place back
-		held        bool   // its start found no place,
-		waits       bool   // is stored, and the run waits for one
-		quarantined error
-	}
-	// outPlace gives back a place that the run it was meant for has already.
-	outPlace struct{}
-)
-
-func (outAppend) shardOutput()  {}
-func (outRepeat) shardOutput()  {}
-func (outLoad) shardOutput()    {}
-func (outEffect) shardOutput()  {}
-func (outTimer) shardOutput()   {}
-func (outRetired) shardOutput() {}
-func (outPlace) shardOutput()   {}
-
 // shard holds the mailboxes of a part of the runs. Step is its whole behaviour; it belongs to one
 // goroutine.
 type shard struct {
@@ -142,6 +21,7 @@ type shard struct {
 	compute run.Compute
 	ids     IDs
 	work    context.Context // parent of all effects
+	bed     func() bool     // promises a place among the runs that sleep; false if there is none
 	runs    map[string]*mailbox
 	recent  *recentRuns
 	out     []output
@@ -276,8 +156,8 @@ func (s *shard) peek(in inPeek) {
 	}
 }
 
-// drive sends the next append if none is in flight, and retires the run when it has ended or, having
-// no place, has no command left.
+// drive sends the next append if none is in flight, and retires the run when it has ended, when all
+// it has to do is to wait for long, or when, having no place, it has no command left.
 func (s *shard) drive(now time.Time, m *mailbox) {
 	if s.runs[m.id] != m || m.loading || m.flight != nil {
 		return
@@ -285,8 +165,15 @@ func (s *shard) drive(now time.Time, m *mailbox) {
 	if len(m.queue) > 0 {
 		s.decide(now, m)
 	}
-	if s.runs[m.id] == m && m.flight == nil && (!m.place || m.state.Phase != run.Running) {
+	if s.runs[m.id] != m || m.flight != nil {
+		return
+	}
+	if !m.place || m.state.Phase != run.Running {
 		s.retire(m, nil)
+		return
+	}
+	if due, ok := m.state.WaitsUntil(); ok && due.Sub(now) > s.limits.SleepAfter && s.bed() {
+		s.leave(m, outRetired{sleeps: true, due: due})
 	}
 }
 
@@ -564,14 +451,19 @@ func (s *shard) quarantine(m *mailbox, err error) {
 }
 
 func (s *shard) retire(m *mailbox, quarantined error) {
+	s.leave(m, outRetired{quarantined: quarantined})
+}
+
+// leave takes a run out of memory; o says why.
+func (s *shard) leave(m *mailbox, o outRetired) {
 	delete(s.runs, m.id)
 	m.cancel(errRunEnded)
 	for _, w := range m.waiters {
 		w <- m.state
 	}
 	m.waiters = nil
-	o := outRetired{runID: m.id, place: m.place, held: m.held, quarantined: quarantined}
-	if m.state != nil && quarantined == nil {
+	o.runID, o.place, o.held = m.id, m.place, m.held
+	if m.state != nil && o.quarantined == nil {
 		if m.state.Phase.Ended() && m.state.Phase != run.PhaseAbandoned {
 			if s.recent.get(m.id) == nil {
 				s.recent.put(m.state)

@@ -33,14 +33,19 @@ var (
 // same runs, and crashes. After each step: the mailboxes are consistent, every place is accounted
 // for, what was answered is true. In the end every run that began has ended, as the model says it may.
 func TestShard_Simulation(t *testing.T) {
+	slept := 0
 	for i := range *simSeeds {
 		seed := *simFirst + uint64(i)
 		w := newSim(t, seed)
 		w.trace = *simTrace && i == 0
 		w.run()
+		slept += w.slept
 		if t.Failed() {
 			t.Fatalf("reproduce with: go test ./commands -run TestShard_Simulation -sim.seeds 1 -sim.trace -sim.first %d", seed)
 		}
+	}
+	if *simSeeds > 20 && slept < *simSeeds {
+		t.Fatalf("runs slept only %d times", slept)
 	}
 }
 
@@ -48,6 +53,7 @@ const (
 	simRuns   = 8
 	simPlaces = 3
 	simLine   = 4 // pending runs
+	simBeds   = 3 // sleeping runs
 )
 
 type sim struct {
@@ -64,6 +70,8 @@ type sim struct {
 	coming   []coming // what will reach the shard or the log
 	active   int      // places taken
 	pending  []string
+	sleeping map[string]time.Time // until when
+	slept    int
 	reserved int
 	faults   bool
 	foreign  bool
@@ -126,10 +134,10 @@ func (w *sim) boot() {
 	w.t.Cleanup(cancel)
 	w.crashes++
 	w.shard = &shard{
-		node: "node-" + strconv.Itoa(w.crashes), limits: Limits{MailboxMax: 2}.withDefaults(), compute: domaintest.Compute{},
+		node: "node-" + strconv.Itoa(w.crashes), limits: Limits{MailboxMax: 2, SleepAfter: 300 * time.Millisecond}.withDefaults(), bed: func() bool { return len(w.sleeping) < simBeds }, compute: domaintest.Compute{},
 		ids: w, work: ctx, runs: map[string]*mailbox{}, recent: newRecentRuns(),
 	}
-	w.coming, w.active, w.pending, w.reserved = nil, 0, nil, 0
+	w.coming, w.active, w.pending, w.reserved, w.sleeping = nil, 0, nil, 0, map[string]time.Time{}
 	for _, s := range w.log.order {
 		if !wire.EndsRun(w.log.last(s).Type) {
 			w.wait(strings.TrimPrefix(string(s), RunStreamPrefix), false)
@@ -271,19 +279,39 @@ func (w *sim) carryOut(o output) {
 	}
 }
 
-// The four below mirror the places and the line of the executor.
+// The five below mirror the places and the line of the executor.
 func (w *sim) retired(o outRetired) {
 	switch {
 	case o.waits:
 		w.wait(o.runID, true)
 	case o.held:
 		w.reserved--
+	case o.sleeps:
+		w.slept++
+		w.sleeping[o.runID] = o.due
+		w.wake(o.runID, o.due)
+	case o.status != "" && !w.sleeping[o.runID].IsZero():
+		delete(w.sleeping, o.runID)
 	case !o.place && o.status != "":
 		w.pending = slices.DeleteFunc(w.pending, func(id string) bool { return id == o.runID })
 	}
 	if o.place {
 		w.leave()
 	}
+}
+
+// wake opens a run when it is due by the wall clock, unless it has ended or sleeps for another instant.
+func (w *sim) wake(id string, due time.Time) {
+	w.later(due.Sub(w.wall()), "wake "+id, func() {
+		switch {
+		case !w.sleeping[id].Equal(due):
+		case w.wall().Before(due):
+			w.wake(id, due)
+		default:
+			delete(w.sleeping, id)
+			w.wait(id, false)
+		}
+	}, nil)
 }
 
 func (w *sim) wait(id string, reserved bool) {
@@ -330,11 +358,24 @@ func simDefinition(n int) workflow.Definition {
 	d := rapid.Custom(func(t *rapid.T) workflow.Definition { return domaintest.Definition(t, 6, true) }).Example(n % 300)
 	for i := range d.Nodes {
 		d.Nodes[i].Params = withoutSecrets(d.Nodes[i].Params)
+		if d.Nodes[i].Type == "effect" && (n+i)%3 == 0 {
+			d.Nodes[i].Type, d.Nodes[i].Timer = "timer", true
+			d.Nodes[i].Params = withMember(d.Nodes[i].Params, "ms", fmt.Sprint(100+300*(n%7)))
+		}
 		if !d.Nodes[i].Pure {
 			d.Nodes[i].Retry = workflow.Retry{Attempts: 1 + n%4, Initial: 50 * time.Millisecond, Factor: 2, Max: time.Second}
 		}
 	}
 	return d
+}
+
+func withMember(v domain.Value, key, raw string) domain.Value {
+	var o domain.Object
+	for _, m := range v.Members() {
+		o.Add(m.Key, m.Value)
+	}
+	o.Add(key, domain.Raw([]byte(raw)))
+	return o.Value()
 }
 
 // withoutSecrets leaves a payload's secret places null: sessions are not part of this simulation.
@@ -477,86 +518,4 @@ func (w *sim) stranger(stream domain.StreamID) {
 	events, _ := chain(nil, stream, l.head, at, wire.Cause{CommandID: "stranger:" + w.NewID()}, d.Events)
 	_, err = w.log.append(w, stream, l.head.Revision, events)
 	w.tracef("stranger %T %s: %v", c, stream, err)
-}
-
-// check holds after each step.
-func (w *sim) check() {
-	w.t.Helper()
-	placed := 0
-	for id, m := range w.shard.runs {
-		outside := 0
-		for _, e := range m.queue {
-			if e.outside {
-				outside++
-			}
-		}
-		if m.flight != nil {
-			for _, p := range m.flight.parts {
-				if p.envelope.outside {
-					outside++
-				}
-			}
-		}
-		if outside != m.outside || outside > w.shard.limits.MailboxMax {
-			w.fatalf("%s counts %d outside commands, has %d", id, m.outside, outside)
-		}
-		if m.place {
-			placed++
-		}
-		switch {
-		case m.flight == nil && !m.loading && len(m.queue) > 0:
-			w.fatalf("%s has commands and does nothing", id)
-		case m.flight == nil && !m.loading && (m.state.Phase != run.Running || !m.place):
-			w.fatalf("%s has no reason to stay", id)
-		case m.state != nil && m.state.Revision != m.head.Revision:
-			w.fatalf("%s is at revision %d and its head at %d", id, m.state.Revision, m.head.Revision)
-		case m.flight != nil && m.flight.expected != m.head.Revision:
-			w.fatalf("%s appends at %d, its head is %d", id, m.flight.expected, m.head.Revision)
-		case m.state != nil && m.head.Revision > w.log.head(m.stream):
-			w.fatalf("%s is ahead of its stream", id)
-		}
-	}
-	moving := 0 // places on their way to a mailbox
-	for _, c := range w.coming {
-		if strings.HasPrefix(c.what, "open ") {
-			moving++
-		}
-		if strings.HasPrefix(c.what, "start ") {
-			moving++
-		}
-	}
-	if placed > w.active || placed+moving < w.active || w.active > simPlaces {
-		w.fatalf("%d places are taken, %d by mailboxes, %d are on their way", w.active, placed, moving)
-	}
-}
-
-func (w *sim) finish() {
-	if len(w.shard.runs) > 0 || w.active != 0 || len(w.pending) > 0 || w.reserved != 0 {
-		w.fatalf("left over: %d mailboxes, %d places, %d waiting, %d reserved", len(w.shard.runs), w.active, len(w.pending), w.reserved)
-	}
-	for id, r := range w.replies {
-		if r.count == 0 && !r.lost {
-			w.fatalf("%s was never answered", id)
-		}
-		if r.count == 1 {
-			w.checkReply(id, r)
-		}
-	}
-	for _, s := range w.log.order {
-		var facts []run.Fact
-		l := loaded{}
-		for i := range w.log.streams[s] {
-			f, err := l.fact(w.t.Context(), w.blobs, &w.log.streams[s][i], endOfStream)
-			if err != nil {
-				w.fatalf("%s: %v", s, err)
-			}
-			facts = append(facts, f)
-		}
-		if err := domaintest.CheckFacts(facts); err != nil {
-			w.fatalf("%s: %v", s, err)
-		}
-		if !wire.EndsRun(w.log.last(s).Type) {
-			w.fatalf("%s has not ended: %s", s, w.log.last(s).Type)
-		}
-	}
 }

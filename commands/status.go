@@ -81,8 +81,8 @@ func (e *Executor) Await(ctx context.Context, runID string, d time.Duration) (*r
 		case s != nil && s.Phase.Ended():
 			return s, nil
 		case s == nil:
-			// Not active: finished, unknown, loading, or in line for a place. Only the last two get
-			// anywhere by waiting.
+			// Not active: finished, unknown, loading, in line for a place, or asleep. Only the last
+			// three get anywhere by waiting.
 			s, err := e.State(ctx, runID)
 			if err != nil || s.Phase.Ended() || !e.pause(ctx, poll, over) {
 				return s, err
@@ -94,6 +94,7 @@ func (e *Executor) Await(ctx context.Context, runID string, d time.Duration) (*r
 			if s != nil && s.Phase.Ended() {
 				return s, nil
 			}
+			continue // it left memory without an end: it sleeps, or cannot be read
 		case <-over:
 		case <-ctx.Done():
 		case <-e.work.Done():
@@ -140,14 +141,10 @@ func (e *Executor) peek(ctx context.Context, runID string, ended chan<- *run.Sta
 	return nil
 }
 
-func (e *Executor) systemCause(runID, via, commandID string) wire.Cause {
-	return wire.Cause{Actor: wire.Actor{Kind: wire.ActorSystem, ID: e.node, Via: via}, CommandID: commandID, CorrelationID: runID}
-}
-
 // Counts are the numbers of runs in each line.
-type Counts struct{ Active, Pending, Quarantined int }
+type Counts struct{ Active, Pending, Sleeping, Quarantined int }
 
-// Counts returns how many runs are active, wait, or are quarantined.
+// Counts returns how many runs are active, wait for a place, sleep until an instant, or are quarantined.
 func (e *Executor) Counts() Counts {
-	return Counts{Active: int(e.active.Load()), Pending: e.pendingRuns(), Quarantined: int(e.quarantined.Load())}
+	return Counts{Active: int(e.active.Load()), Pending: e.pendingRuns(), Sleeping: e.sleeping(), Quarantined: int(e.quarantined.Load())}
 }

@@ -238,4 +238,3 @@ func (t *Templates) Render(scope node.Scope) (places []Place, err error) {
 	}
 	return places, nil
 }
-

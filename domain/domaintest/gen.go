@@ -28,7 +28,8 @@ var conditions = []string{"true", "false", "output", "route == 'a'", "route == '
 // outputs are what nodes answer with.
 var outputs = []domain.Value{
 	domain.Null(), domain.Raw([]byte("true")), domain.Raw([]byte(`{"n":1e400,"s":"\ud800"}`)), domain.Text("<b>\u2028"),
-	domain.Raw([]byte(" [ 1 ]\n")), Big("o"), {},
+	domain.Raw([]byte(" [ 1 ]\n")), Big("o"),
+	{},
 	{JSON: []byte(`{"token":null}`), Holes: []domain.Hole{{At: "/token", Sealed: "s7", FP: "ab"}}},
 }
 
@@ -194,6 +195,7 @@ func hostileError(t *rapid.T) run.ErrorInfo {
 		{Type: "HTTPError", Code: "HTTP_503", Message: "busy", Details: domain.Raw([]byte(`{"status":503}`))},
 		{Type: "E", Code: "C", Message: strings.Repeat("\x00", 300_000)},
 		{Type: strings.Repeat("T", 300_000), Code: strings.Repeat("C", 300_000), Message: "not \xff UTF-8"},
-		{Details: Big("d")}, {},
+		{Details: Big("d")},
+		{},
 	}).Draw(t, "error")
 }

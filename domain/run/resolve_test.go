@@ -13,8 +13,14 @@ import (
 // Edges carry data where templates are evaluated, unless params name their sources.
 func TestState_UpstreamByEdges(t *testing.T) {
 	edges := []workflow.Edge{
-		{Source: "b", Target: "end"}, {Source: "c", Target: "end", Condition: "true"}, {Source: "a", Target: "end"}, {Source: "b", Target: "end", Condition: "true"},
-		{Source: "a", Target: "c", Condition: "false"}, {Source: "a", Target: "plain"}, {Source: "a", Target: "named"}, {Source: "b", Target: "named"},
+		{Source: "b", Target: "end"},
+		{Source: "c", Target: "end", Condition: "true"},
+		{Source: "a", Target: "end"},
+		{Source: "b", Target: "end", Condition: "true"},
+		{Source: "a", Target: "c", Condition: "false"},
+		{Source: "a", Target: "plain"},
+		{Source: "a", Target: "named"},
+		{Source: "b", Target: "named"},
 	}
 	with := func(n workflow.Node) workflow.Node { n.Templates = true; return n }
 	d := workflow.Definition{Edges: edges, Nodes: []workflow.Node{

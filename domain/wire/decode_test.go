@@ -22,8 +22,12 @@ func TestValue_BytesInAreBytesOut(t *testing.T) {
 			raw(j), raw(`{"k": ` + j + ` }`), {JSON: []byte(`[null,` + j + `]`), Holes: []domain.Hole{{At: "/0", Sealed: "s1", FP: "f"}}},
 		} {
 			for _, e := range []run.Event{
-				run.TaskStarted{Input: v}, run.TaskCompleted{Output: v}, run.Started{Definition: v, Input: v}, run.Completed{Results: v},
-				run.CallCompleted{Family: "llm", Details: v}, run.TaskFailed{Partial: v, Error: run.ErrorInfo{Details: v}},
+				run.TaskStarted{Input: v},
+				run.TaskCompleted{Output: v},
+				run.Started{Definition: v, Input: v},
+				run.Completed{Results: v},
+				run.CallCompleted{Family: "llm", Details: v},
+				run.TaskFailed{Partial: v, Error: run.ErrorInfo{Details: v}},
 			} {
 				typ, data := wire.EncodeRun(e)
 				back, err := wire.DecodeRun(typ, data)

@@ -53,8 +53,9 @@ type Process struct {
 
 // Runs holds the bounds on runs.
 type Runs struct {
-	ActiveMax  int `name:"active-runs-max" default:"10000" unit:"runs" min:"1" max:"1000000" help:"Runs worked on at once; further starts are recorded and wait."`
-	PendingMax int `name:"pending-runs-max" default:"100000" unit:"runs" min:"0" max:"10000000" help:"Recorded starts that may wait for active-runs-max; beyond it a start is answered 429; 0 lets none wait."`
+	ActiveMax   int `name:"active-runs-max" default:"10000" unit:"runs" min:"1" max:"1000000" help:"Runs worked on at once; further starts are recorded and wait."`
+	PendingMax  int `name:"pending-runs-max" default:"100000" unit:"runs" min:"0" max:"10000000" help:"Recorded starts that may wait for active-runs-max; beyond it a start is answered 429; 0 lets none wait."`
+	SleepingMax int `name:"sleeping-runs-max" default:"1000000" unit:"runs" min:"0" max:"10000000" help:"Runs that only wait for a timer or a retry and are not held in memory, about 150 bytes each; one beyond it keeps its place among active-runs-max; 0 lets none sleep."`
 }
 
 // Effects holds the bounds on the work of tasks.

@@ -254,7 +254,7 @@ func TestValidate_BoundsAtTheEdges(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 13, bounded, "a setting with bounds was added or lost: adjust the count")
+	require.Equal(t, 14, bounded, "a setting with bounds was added or lost: adjust the count")
 }
 
 func TestValidate_ReportsEverythingAtOnce(t *testing.T) {

@@ -32,6 +32,7 @@ type Metrics struct {
 	commandDuration *prometheus.HistogramVec
 	runsActive      prometheus.Gauge
 	runsPending     prometheus.Gauge
+	runsSleeping    prometheus.Gauge
 	runsQuarantined prometheus.Gauge
 	effectsRunning  prometheus.Gauge
 	effectDuration  *prometheus.HistogramVec
@@ -67,6 +68,7 @@ func NewMetrics(version string) *Metrics {
 	m.commandDuration = m.histogramVec("command_duration_seconds", "Time of a command from its arrival to its answer.", storageBuckets, "command", "outcome")
 	m.runsActive = m.gauge("runs_active", "Runs that are being worked on.")
 	m.runsPending = m.gauge("runs_pending", "Runs that are recorded and wait to be worked on.")
+	m.runsSleeping = m.gauge("runs_sleeping", "Runs that wait for a timer or a retry and are not held in memory.")
 	m.runsQuarantined = m.gauge("runs_quarantined", "Runs that could not be folded and are left alone; any above 0 needs a look.")
 	m.effectsRunning = m.gauge("effects_running", "Task attempts with effects that are running.")
 	m.effectDuration = m.histogramVec("effect_duration_seconds", "Time of one task attempt with effects.", workBuckets, "node_type", "outcome")
@@ -107,6 +109,9 @@ func (m *Metrics) RunsActive(n int) { m.runsActive.Set(float64(n)) }
 
 // RunsPending says how many runs wait to be worked on.
 func (m *Metrics) RunsPending(n int) { m.runsPending.Set(float64(n)) }
+
+// RunsSleeping says how many runs wait for an instant out of memory.
+func (m *Metrics) RunsSleeping(n int) { m.runsSleeping.Set(float64(n)) }
 
 // RunsQuarantined says how many runs could not be folded.
 func (m *Metrics) RunsQuarantined(n int) { m.runsQuarantined.Set(float64(n)) }

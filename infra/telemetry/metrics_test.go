@@ -25,6 +25,7 @@ func use(m *Metrics) {
 	m.CommandObserved("start_run", "conflict", 2*time.Millisecond)
 	m.RunsActive(7)
 	m.RunsPending(8)
+	m.RunsSleeping(9)
 	m.RunsQuarantined(1)
 	m.EffectStarted()
 	m.EffectStarted()
@@ -61,6 +62,7 @@ func TestMetrics_WhatIsCountedIsServed(t *testing.T) {
 		`quipu_command_duration_seconds_count{command="start_run",outcome="conflict"} 1`,
 		`quipu_runs_active 7`,
 		`quipu_runs_pending 8`,
+		`quipu_runs_sleeping 9`,
 		`quipu_runs_quarantined 1`,
 		`quipu_effects_running 1`,
 		`quipu_effect_duration_seconds_sum{node_type="api_call",outcome="completed"} 1`,

@@ -1,0 +1,32 @@
+package commands
+
+import (
+	"time"
+
+	"quipu/infra/clock"
+)
+
+// Sleepy is an executor that only keeps sleepers.
+type Sleepy struct{ e *Executor }
+
+// NewExecutorForSleep makes one with the system's clock and ids.
+func NewExecutorForSleep() Sleepy {
+	return Sleepy{NewExecutor(Deps{Clock: clock.System{}, IDs: clock.System{}}, Limits{})}
+}
+
+// Sleep lets a run sleep.
+func (s Sleepy) Sleep(id string, due time.Time) {
+	s.e.sleepers.reserve()
+	s.e.sleep(id, due)
+}
+
+// Sleeping is how many do.
+func (s Sleepy) Sleeping() int { return s.e.sleeping() }
+
+// Stop ends its timer.
+func (s Sleepy) Stop() {
+	s.e.stop(nil)
+	s.e.alarm()
+	s.e.wg.Wait()
+	s.e.sleepers.byID, s.e.sleepers.queue = nil, nil // a stopped timer may hold on to s for a while
+}
