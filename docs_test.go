@@ -31,13 +31,14 @@ func TestGuarantees_BoundsEqualTheConstants(t *testing.T) {
 		"payload field inside an event":   fmt.Sprintf("%d KiB", domain.PayloadInlineBytesMax>>10),
 		"attempts a definition may ask for; lost with the process": fmt.Sprintf("%d; %d", workflow.RetryAttemptsMax, domainrun.RecoveriesMax),
 		"timeout and retry delay a definition may ask for":         fmt.Sprintf("%d h each", workflow.RetryDelayMax/time.Hour),
-		"a timer":                         thousands(int(domain.TimerWaitMax/(24*time.Hour))) + " days",
-		"head of a request":               fmt.Sprintf("%d KiB", headerBytesMax>>10),
-		"commits in the log's queue":      fmt.Sprintf("two batches of %s appends or %d MiB", thousands(embedded.BatchAppendsDefault), embedded.BatchBytesDefault>>20),
-		"a socket's queue":                fmt.Sprintf("%d events", eventbus.QueueEventsDefault),
-		"messages from a socket's client": fmt.Sprintf("%d KiB; %d a second", readapi.InboundBytesMax>>10, readapi.InboundPerSecondMax),
-		"a slow reader; a silent client":  fmt.Sprintf("1 KiB/s over 30 s; %d s", readapi.SilenceDefault/time.Second),
-		"an expression":                   fmt.Sprintf("%d KiB, %s nodes, %d MiB of data, %s steps", expression.SourceBytesMax>>10, thousands(expression.NodesMax), expression.ScopeBytesMax>>20, thousands(expression.WorkMax)),
+		"the templates of one task":                                fmt.Sprintf("%s, %d KiB of expressions, %d MiB of results; data and steps as of one expression", thousands(expression.TemplatesMax), expression.TemplateSourceBytesMax>>10, expression.TemplateBytesMax>>20),
+		"a timer":                                                  thousands(int(domain.TimerWaitMax/(24*time.Hour))) + " days",
+		"head of a request":                                        fmt.Sprintf("%d KiB", headerBytesMax>>10),
+		"commits in the log's queue":                               fmt.Sprintf("two batches of %s appends or %d MiB", thousands(embedded.BatchAppendsDefault), embedded.BatchBytesDefault>>20),
+		"a socket's queue":                                         fmt.Sprintf("%d events", eventbus.QueueEventsDefault),
+		"messages from a socket's client":                          fmt.Sprintf("%d KiB; %d a second", readapi.InboundBytesMax>>10, readapi.InboundPerSecondMax),
+		"a slow reader; a silent client":                           fmt.Sprintf("1 KiB/s over 30 s; %d s", readapi.SilenceDefault/time.Second),
+		"an expression":                                            fmt.Sprintf("%d KiB, %s nodes, %d MiB of data, %s steps", expression.SourceBytesMax>>10, thousands(expression.NodesMax), expression.ScopeBytesMax>>20, thousands(expression.WorkMax)),
 	} {
 		require.Contains(t, string(doc), "\n| "+row+" | "+want+" | ")
 	}
