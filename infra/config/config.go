@@ -19,6 +19,7 @@ type Config struct {
 	Effects  Effects  `embed:""`
 	Outbound Outbound `embed:""`
 	Sockets  Sockets  `embed:""`
+	Views    Views    `embed:""`
 	LLM      LLM      `embed:""`
 }
 
@@ -79,6 +80,15 @@ type Sockets struct {
 	LAOReplayWindow     time.Duration `name:"lao-replay-window" default:"30s" unit:"duration" min:"0s" max:"24h" help:"How long after its end a run is still replayed to a LAO client that connects without an offset; 0s replays unfinished runs only."`
 	MaskFrames          bool          `name:"mask-frames" default:"true" negatable:"" help:"Whether secrets are masked in frames; turn off only where every reader may see them."`
 	FrameInlineBytesMax int           `name:"frame-inline-bytes-max" default:"65536" unit:"bytes" min:"1024" max:"4194304" help:"Largest payload field sent within a frame; a larger one is sent as a link."`
+}
+
+// Views holds the settings of the read models.
+type Views struct {
+	URL         Secret        `name:"views" default:"" help:"Where the views are kept: postgres://user:password@host/database, or empty for SQLite files in the data folder; views are derived from the log and can be built anew."`
+	Linger      time.Duration `name:"views-linger" default:"20ms" unit:"duration" min:"0s" max:"10s" help:"Pace of commits to the views while they are caught up: events within it share one; a reader that waits for them cuts it short."`
+	BatchMax    int           `name:"views-batch-max" default:"2000" unit:"events" min:"1" max:"100000" help:"Events of one commit to the views while they catch up."`
+	ReadersMax  int           `name:"views-readers-max" default:"8" unit:"queries" min:"1" max:"64" help:"Queries of the views at once; further ones wait their turn."`
+	ReadTimeout time.Duration `name:"views-read-timeout" default:"5s" unit:"duration" min:"10ms" max:"10m" help:"Time one query of the views may take; then it is answered 504."`
 }
 
 // LLM holds the endpoint that agent tasks use if they name none.

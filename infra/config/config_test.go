@@ -124,6 +124,9 @@ func TestLoad_EachCommandOffersItsOwnFlagsOnly(t *testing.T) {
 	for command, want := range map[string]string{
 		"log verify": "help config data log-level log-format",
 		"log backup": "help config data to log-level log-format",
+
+		"views rebuild": "help config server data views views-linger views-batch-max views-readers-max views-read-timeout log-level log-format",
+		"views verify":  "help config server data views views-linger views-batch-max views-readers-max views-read-timeout log-level log-format",
 	} {
 		var out strings.Builder
 		_, err := Load(append(strings.Fields(command), "--help"), nil, &out)
@@ -151,6 +154,20 @@ func TestLoad_Commands(t *testing.T) {
 	require.Equal(t, want, inv.Config, "log backup takes its own settings only")
 	_, err = load(t, []string{"log", "backup"}, "QUIPU_TO=/x")
 	require.ErrorContains(t, err, "--to", "where to is never taken from anywhere else")
+
+	for _, command := range []string{CommandViewsRebuild, CommandViewsVerify} {
+		inv, err = load(t, append(strings.Fields(command), "--data", "/d"), "QUIPU_VIEWS=postgres://u:hunter2@h/db", "QUIPU_LOG_FORMAT=json", "QUIPU_SERVER=x:1", "QUIPU_ADDR=:9")
+		require.NoError(t, err)
+		require.Equal(t, command, inv.Command)
+		require.Empty(t, inv.ViewsServer, "who does the work is never taken from anywhere else")
+		of := want
+		of.Views.URL = "postgres://u:hunter2@h/db"
+		require.Equal(t, of, inv.Config)
+		require.NotContains(t, inv.Config.Redacted(), "hunter2")
+	}
+	inv, err = load(t, []string{"views", "verify", "--server", "h:1"})
+	require.NoError(t, err)
+	require.Equal(t, "h:1", inv.ViewsServer)
 
 	inv, err = load(t, []string{"version"}, "QUIPU_CONFIG=/does/not/exist")
 	require.NoError(t, err)
@@ -254,7 +271,7 @@ func TestValidate_BoundsAtTheEdges(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 14, bounded, "a setting with bounds was added or lost: adjust the count")
+	require.Equal(t, 18, bounded, "a setting with bounds was added or lost: adjust the count")
 }
 
 func TestValidate_ReportsEverythingAtOnce(t *testing.T) {
@@ -267,6 +284,7 @@ func TestValidate_ReportsEverythingAtOnce(t *testing.T) {
 	c.Outbound.Allow = []string{"10.0.0.0/8", "db", "10.0.0.0/40", "*:80"}
 	c.Outbound.Loopback = "maybe"
 	c.LLM.BaseURL = "ftp://user:hunter2@h"
+	c.Views.URL = "mysql://user:hunter2@h/db"
 	err := c.Validate()
 	var problems Problems
 	require.ErrorAs(t, err, &problems)
@@ -278,8 +296,20 @@ func TestValidate_ReportsEverythingAtOnce(t *testing.T) {
 	require.Equal(t, map[string]int{
 		"addr": 1, "cors_origins": 1, "data": 1, "log_level": 1, "log_format": 1, "effects_max": 1,
 		"outbound_allow": 3, "outbound_loopback": 1, "llm_base_url": 1,
+		"views": 1,
 	}, count)
 	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestValidate_ViewsURL(t *testing.T) {
+	for url, ok := range map[string]bool{
+		"": true, "postgres://h/db": true, "postgresql://u:p@h:5432/db?sslmode=disable": true, "postgres:///db?host=/run/postgresql": true,
+		"h:5432": false, "postgres:": false, "postgres:///db": false, "https://h/db": false, "postgres://%zz": false, " ": false,
+	} {
+		c := Default()
+		c.Views.URL = Secret(url)
+		require.Equal(t, ok, c.Validate() == nil, "%q", url)
+	}
 }
 
 func TestValidate_Addresses(t *testing.T) {

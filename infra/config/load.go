@@ -21,9 +21,13 @@ const (
 	CommandServe     = "serve"
 	CommandLogVerify = "log verify"
 	CommandLogBackup = "log backup"
-	CommandWatch     = "watch <flow> <run>"
-	CommandVersion   = "version"
-	CommandHelp      = "help" // help was asked for and has been printed
+
+	CommandViewsRebuild = "views rebuild"
+	CommandViewsVerify  = "views verify"
+
+	CommandWatch   = "watch <flow> <run>"
+	CommandVersion = "version"
+	CommandHelp    = "help" // help was asked for and has been printed
 )
 
 // Invocation is one call of the binary: what to do and with which settings.
@@ -34,6 +38,9 @@ type Invocation struct {
 	Config Config
 	// BackupTo is set for CommandLogBackup: the folder to make.
 	BackupTo string
+	// ViewsServer is the server that CommandViewsRebuild and CommandViewsVerify ask to do the work;
+	// empty: this process does it.
+	ViewsServer string
 	// Watch is set for CommandWatch.
 	Watch Watch
 	// Warnings are worth a line in the log but no refusal: environment variables that start with
@@ -46,6 +53,7 @@ type cli struct {
 	File    string    `name:"config" placeholder:"FILE" help:"JSON file of settings, keys as in the environment without QUIPU_ and in lower case (QUIPU_CONFIG)."`
 	Serve   serve     `cmd:"" help:"Run the server."`
 	Log     logGroup  `cmd:"" help:"Check or back up the data of a server."`
+	Views   views     `cmd:"" help:"Check or build anew the views of a server."`
 	Watch   Watch     `cmd:"" help:"Print a run's frames, one a line, as they come."`
 	Version noOptions `cmd:"" help:"Print the version."`
 }
@@ -68,6 +76,23 @@ type logBackup struct {
 	DataFolder DataFolder `embed:""`
 	To         string     `name:"to" required:"" placeholder:"DIR" help:"Folder to make; it must not exist or be empty, and lie outside of the data folder."`
 	Logging    Logging    `embed:""`
+}
+
+type views struct {
+	Rebuild onViews `cmd:"" help:"Build all views anew from the log, compare them with the ones served, and put them in their place; readers notice nothing."`
+	Verify  onViews `cmd:"" help:"Compare all views with the log, row by row; exits with 1 if they differ."`
+}
+
+type onViews struct {
+	Server     string     `name:"server" placeholder:"HOST:PORT" help:"Running server that is to do it; without it the work is done here, on the data folder of a stopped one."`
+	DataFolder DataFolder `embed:""`
+	Views      Views      `embed:""`
+	Logging    Logging    `embed:""`
+}
+
+func (v onViews) into(inv *Invocation) {
+	inv.ViewsServer = v.Server
+	inv.Config.Storage.DataFolder, inv.Config.Views, inv.Config.Logging = v.DataFolder, v.Views, v.Logging
 }
 
 // Watch are the arguments of the watch command.
@@ -142,6 +167,10 @@ func Load(args, environ []string, stdout io.Writer) (Invocation, error) {
 	case CommandLogBackup:
 		inv.Config.Storage.DataFolder, inv.Config.Logging = c.Log.Backup.DataFolder, c.Log.Backup.Logging
 		inv.BackupTo = c.Log.Backup.To
+	case CommandViewsRebuild:
+		c.Views.Rebuild.into(&inv)
+	case CommandViewsVerify:
+		c.Views.Verify.into(&inv)
 	}
 	inv.Config.tidy()
 	return inv, inv.Config.Validate()

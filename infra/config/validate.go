@@ -73,6 +73,12 @@ func (c Config) Validate() error {
 			add("outbound_allow", fmt.Sprintf("%q is neither a range nor host:port", entry), "write a CIDR such as 10.0.0.0/8, an address, or a host with a port such as db.internal:5432")
 		}
 	}
+	if text := c.Views.URL.Reveal(); text != "" {
+		// The value is not repeated: it may hold a password.
+		if u, err := url.Parse(text); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "" && u.Query().Get("host") == "" {
+			add("views", "is not a Postgres URL", "write it like postgres://user:password@host:5432/database, or leave it empty for SQLite files in the data folder")
+		}
+	}
 	if c.LLM.BaseURL != "" { // empty: the deterministic provider answers
 		// The value is not repeated: it may hold a password.
 		if u, err := url.Parse(c.LLM.BaseURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

@@ -33,9 +33,10 @@ const (
 )
 
 type check struct {
-	name    string
-	timeout time.Duration
-	f       func(context.Context) error
+	name     string
+	timeout  time.Duration
+	f        func(context.Context) error
+	advisory bool // its failure is told and keeps nobody away
 
 	mu      sync.Mutex
 	current *call // nil while none is under way
@@ -49,24 +50,25 @@ type call struct {
 
 // CheckResult is the outcome of one check.
 type CheckResult struct {
-	Status string `json:"status"`          // ok or failed
-	Error  string `json:"error,omitempty"` // why it failed
+	Status string `json:"status"`          // ok, degraded or failed
+	Error  string `json:"error,omitempty"` // why it is not ok
 }
 
 // Report is the outcome of all checks together.
 type Report struct {
-	Status string                 `json:"status"` // ok or failed
+	Status string                 `json:"status"` // the worst of the checks
 	Checks map[string]CheckResult `json:"checks"`
 }
 
 // The words of a Status.
 const (
-	StatusOK     = "ok"
-	StatusFailed = "failed"
+	StatusOK       = "ok"
+	StatusDegraded = "degraded" // something does not work, yet requests are welcome
+	StatusFailed   = "failed"
 )
 
-// OK reports whether every check passed.
-func (r Report) OK() bool { return r.Status == StatusOK }
+// OK reports whether no check failed; what is degraded counts as passed.
+func (r Report) OK() bool { return r.Status != StatusFailed }
 
 // JSON renders the report as {"status":...,"checks":{name:{"status":...,"error":...}}}.
 func (r Report) JSON() []byte {
@@ -85,7 +87,7 @@ func NewHealth() *Health { return &Health{} }
 // check fails without being called again. Callers at the same time share one call. A panic of f
 // counts as failure. AddLive panics on a second check of that name.
 func (h *Health) AddLive(name string, timeout time.Duration, f func(context.Context) error) {
-	h.add(&h.live, name, timeout, f)
+	h.add(&h.live, name, timeout, false, f)
 }
 
 // AddReady adds a check whose failure means that requests should go elsewhere for now; otherwise as
@@ -94,10 +96,19 @@ func (h *Health) AddReady(name string, timeout time.Duration, f func(context.Con
 	if name == processCheck {
 		panic("telemetry: the health check named process is built in")
 	}
-	h.add(&h.ready, name, timeout, f)
+	h.add(&h.ready, name, timeout, false, f)
 }
 
-func (h *Health) add(to *[]*check, name string, timeout time.Duration, f func(context.Context) error) {
+// AddAdvice adds a ready check whose failure is shown as degraded: the rest of the process does its
+// work, and sending requests elsewhere would not help. Otherwise as AddReady.
+func (h *Health) AddAdvice(name string, timeout time.Duration, f func(context.Context) error) {
+	if name == processCheck {
+		panic("telemetry: the health check named process is built in")
+	}
+	h.add(&h.ready, name, timeout, true, f)
+}
+
+func (h *Health) add(to *[]*check, name string, timeout time.Duration, advisory bool, f func(context.Context) error) {
 	if timeout <= 0 {
 		timeout = CheckTimeoutDefault
 	}
@@ -108,7 +119,7 @@ func (h *Health) add(to *[]*check, name string, timeout time.Duration, f func(co
 			panic("telemetry: a second health check named " + name)
 		}
 	}
-	*to = append(*to, &check{name: name, timeout: timeout, f: f})
+	*to = append(*to, &check{name: name, timeout: timeout, advisory: advisory, f: f})
 }
 
 // Started says that every part has started.
@@ -136,8 +147,8 @@ func (h *Health) Ready(ctx context.Context) Report {
 
 func (r *Report) put(name string, c CheckResult) {
 	r.Checks[name] = c
-	if c.Status != StatusOK {
-		r.Status = StatusFailed
+	if c.Status == StatusFailed || c.Status == StatusDegraded && r.Status == StatusOK {
+		r.Status = c.Status
 	}
 }
 
@@ -177,12 +188,20 @@ func (c *check) run(ctx context.Context) CheckResult {
 	select {
 	case <-now.done:
 		if now.err != nil {
-			return CheckResult{StatusFailed, now.err.Error()}
+			return CheckResult{c.bad(), now.err.Error()}
 		}
 		return CheckResult{Status: StatusOK}
 	case <-ctx.Done():
-		return CheckResult{StatusFailed, fmt.Sprintf("did not answer within %s", c.timeout)}
+		return CheckResult{c.bad(), fmt.Sprintf("did not answer within %s", c.timeout)}
 	}
+}
+
+// bad is the status of a failure.
+func (c *check) bad() string {
+	if c.advisory {
+		return StatusDegraded
+	}
+	return StatusFailed
 }
 
 func (c *check) call(ctx context.Context, now *call) {

@@ -44,6 +44,22 @@ func TestHealth_NamesWhatFailed(t *testing.T) {
 	require.Equal(t, `{"status":"ok","checks":{}}`, string(NewHealth().Live(t.Context()).JSON()))
 }
 
+// What works without a part must not be taken out because of it.
+func TestHealth_AdviceDegrades(t *testing.T) {
+	h := NewHealth()
+	h.Started()
+	h.AddAdvice("views", 0, func(context.Context) error { return errors.New("database is down") })
+	h.AddAdvice("fine", 0, ok)
+	r := h.Ready(t.Context())
+	require.True(t, r.OK())
+	require.Equal(t, `{"status":"degraded","checks":{"fine":{"status":"ok"},"process":{"status":"ok"},"views":{"status":"degraded","error":"database is down"}}}`, string(r.JSON()))
+	h.AddReady("log", 0, func(context.Context) error { return errors.New("gone") })
+	r = h.Ready(t.Context())
+	require.False(t, r.OK(), "a failure beside it counts as ever")
+	require.Equal(t, StatusFailed, r.Status)
+	require.Panics(t, func() { h.AddAdvice("process", 0, ok) })
+}
+
 // A check that never answers must neither hang the probe nor pile up goroutines.
 func TestHealth_StuckCheckCostsOneGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -44,6 +44,13 @@ type Metrics struct {
 	feedLagTime  *prometheus.GaugeVec
 	httpDuration *prometheus.HistogramVec
 
+	viewsCommit   prometheus.Histogram
+	viewsEvents   prometheus.Counter
+	viewsRows     prometheus.Counter
+	viewsParked   prometheus.Gauge
+	viewsRebuilds prometheus.Counter
+	viewsErrors   *prometheus.CounterVec
+
 	mu     sync.RWMutex
 	labels map[string]map[string]bool // label set by name -> values seen
 }
@@ -79,6 +86,13 @@ func NewMetrics(version string) *Metrics {
 	m.feedLag = m.gaugeVec("feed_lag_positions", "Log positions between the head and what the consumer has processed.", "consumer")
 	m.feedLagTime = m.gaugeVec("feed_lag_seconds", "Age of the oldest event the consumer has not processed, 0 if none.", "consumer")
 	m.httpDuration = m.histogramVec("http_request_duration_seconds", "Time of a request, by route pattern; its count is the number of requests.", storageBuckets, "route", "method", "status")
+
+	m.viewsCommit = m.histogram("views_commit_duration_seconds", "Time of one commit of rows and checkpoint to the views; its count is the number of commits.", storageBuckets)
+	m.viewsEvents = m.counter("views_events_total", "Events projected into the views.")
+	m.viewsRows = m.counter("views_rows_total", "Rows written to the views.")
+	m.viewsParked = m.gauge("views_parked", "Events that a view could not take in, in the rows that are served; any above 0 needs a look.")
+	m.viewsRebuilds = m.counter("views_rebuilds_total", "Times the views were built anew and replaced.")
+	m.viewsErrors = m.counterVec("views_errors_total", "Failures of projecting, by kind; each is tried again.", "kind")
 
 	build := m.gaugeVec("build_info", "Always 1; its labels say what is running.", "version", "go")
 	build.WithLabelValues(version, runtime.Version()).Set(1)
@@ -148,6 +162,24 @@ func (m *Metrics) FeedLag(consumer string, positions uint64, age time.Duration) 
 	consumer = m.label("consumer", consumer)
 	m.feedLag.WithLabelValues(consumer).Set(float64(positions))
 	m.feedLagTime.WithLabelValues(consumer).Set(age.Seconds())
+}
+
+// ViewsCommitted counts one commit to the views.
+func (m *Metrics) ViewsCommitted(events, rows int, d time.Duration) {
+	m.viewsCommit.Observe(d.Seconds())
+	m.viewsEvents.Add(float64(events))
+	m.viewsRows.Add(float64(rows))
+}
+
+// ViewsParked says how many events the views could not take in.
+func (m *Metrics) ViewsParked(n int) { m.viewsParked.Set(float64(n)) }
+
+// ViewsRebuilt counts one replacement of the views.
+func (m *Metrics) ViewsRebuilt() { m.viewsRebuilds.Inc() }
+
+// ViewsFailed counts a failure of projecting by its kind.
+func (m *Metrics) ViewsFailed(kind string) {
+	m.viewsErrors.WithLabelValues(m.label("kind", kind)).Inc()
 }
 
 // HTTPObserved counts one request. route is the pattern ("/api/executions/:id"), never the path.

@@ -37,6 +37,10 @@ func use(m *Metrics) {
 	m.SlowReader()
 	m.FeedLag("runs", 40, 1500*time.Millisecond)
 	m.HTTPObserved("/api/executions/:id", "GET", 200, 3*time.Millisecond)
+	m.ViewsCommitted(12, 31, time.Millisecond)
+	m.ViewsParked(2)
+	m.ViewsRebuilt()
+	m.ViewsFailed("unavailable")
 }
 
 func scrape(t *testing.T, m *Metrics) string {
