@@ -39,8 +39,11 @@ func (r *Routes) events(c *fiber.Ctx) error {
 // workflowEvents answers GET /api/workflows/:id/events, oldest first: the story of a workflow, all its
 // executions included, or, if no workflow has that id, of an execution (contract D19).
 func (r *Routes) workflowEvents(c *fiber.Ctx) error {
-	id, err := pathID(c)
+	id, err := rawID(c)
 	if err != nil {
+		return err
+	}
+	if workflow.Stream(id).Check() != nil {
 		return unknownWorkflow()
 	}
 	q, bound := params.Bind[eventsParams](params.Read(c))
@@ -52,12 +55,13 @@ func (r *Routes) workflowEvents(c *fiber.Ctx) error {
 	case stored:
 		q.WorkflowID = id
 	default:
-		ran, err := r.ran(ctx, id)
+		execution := strings.TrimPrefix(id, "exec_")
+		ran, err := r.ran(ctx, execution)
 		if err != nil {
 			return err
 		}
 		if ran {
-			q.ExecutionID = id
+			q.ExecutionID = execution
 			break
 		}
 		// Runs that came with their definition have a workflow id without a stored workflow.
@@ -71,9 +75,6 @@ func (r *Routes) workflowEvents(c *fiber.Ctx) error {
 
 // exists reports whether a stream has an event.
 func (r *Routes) exists(ctx context.Context, stream domain.StreamID) (bool, error) {
-	if stream.Check() != nil {
-		return false, nil
-	}
 	page, err := r.deps.Log.ReadStream(ctx, stream, 0, 1)
 	if errors.Is(err, domain.ErrNotFound) {
 		return false, nil

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -36,7 +37,7 @@ func (r *Routes) execution(c *fiber.Ctx) error {
 
 // byID folds the run that the request names and answers with what show makes of it.
 func (r *Routes) byID(c *fiber.Ctx, show func(context.Context, *story) ([]byte, error)) error {
-	id, err := pathID(c)
+	id, err := executionID(c)
 	if err != nil {
 		return err
 	}
@@ -65,13 +66,22 @@ func (r *Routes) byID(c *fiber.Ctx, show func(context.Context, *story) ([]byte, 
 	return sendJSON(c, b)
 }
 
-// pathID reads the id in the path; exec_<id> is accepted everywhere (contract D20).
-func pathID(c *fiber.Ctx) (string, error) {
-	id, err := url.PathUnescape(c.Params("id"))
+// rawID reads the id in the path. The framework's string lives in a buffer that is reused.
+func rawID(c *fiber.Ctx) (string, error) {
+	id, err := url.PathUnescape(strings.Clone(c.Params("id")))
 	if err != nil {
 		return "", domain.E(domain.KindInvalid, "", "", "is not percent-encoded correctly").WithField("path/id").WithCode("INVALID_ID")
 	}
-	id = strings.Clone(strings.TrimPrefix(id, "exec_"))
+	return id, nil
+}
+
+// executionID reads the id in the path; exec_<id> is accepted everywhere (contract D20).
+func executionID(c *fiber.Ctx) (string, error) {
+	id, err := rawID(c)
+	if err != nil {
+		return "", err
+	}
+	id = strings.TrimPrefix(id, "exec_")
 	if id == "" || domain.StreamID(runStreamPrefix+id).Check() != nil {
 		return "", unknownExecution()
 	}
@@ -200,9 +210,13 @@ func (r *Routes) head(o *object.Builder, e *view.Execution) {
 	o.Str("status", string(e.Status))
 	o.StrOrNull("current_node", e.CurrentNode)
 	executionError(o, e)
+	ended := e.EndedAt
+	if e.Status == view.Running {
+		ended = time.Time{} // a list of what was running then may hold what has ended since
+	}
 	o.Time("started_at", e.StartedAt)
-	o.Time("completed_at", e.EndedAt)
-	o.Millis("duration_ms", e.StartedAt, e.EndedAt)
+	o.Time("completed_at", ended)
+	o.Millis("duration_ms", e.StartedAt, ended)
 	o.Int("last_offset", int64(e.LastOffset))
 	o.Str("position", e.LastPosition.Cursor(r.deps.Log.ID()))
 	n := e.Tasks

@@ -43,9 +43,10 @@ type Blobs interface {
 
 // Definitions folds stored workflows.
 type Definitions interface {
-	// Get returns a version of a workflow, the newest for 0. Errors: ErrNotFound for an unknown or
-	// deleted one, or a version that it never had.
-	Get(ctx context.Context, id string, version int) (workflow.Stored, error)
+	// Get returns a version of a workflow, the newest for 0, and the position of its newest event, 0
+	// if that was not asked for. Errors: ErrNotFound for an unknown or deleted one, or a version that
+	// it never had.
+	Get(ctx context.Context, id string, version int) (workflow.Stored, domain.Position, error)
 }
 
 // Payloads shows values to clients: secrets masked.

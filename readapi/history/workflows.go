@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -33,7 +34,7 @@ func (r *Routes) workflows(c *fiber.Ctx) error {
 			return r.deps.Views.Workflows(ctx, view.WorkflowQuery{Endpoint: q.Endpoint, Name: q.Name, Page: page})
 		},
 		show: func(ctx context.Context, dst []byte, w *view.Workflow) ([]byte, error) {
-			return r.appendWorkflow(ctx, dst, w.Graph, workflow.Shown{
+			return r.appendWorkflow(ctx, dst, w.Graph, r.options.InlineBytesMax, workflow.Shown{
 				ID: w.ID, Name: w.Name, Description: w.Description, Endpoint: w.Endpoint, Version: w.Version,
 				CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, Position: w.LastPosition.Cursor(r.deps.Log.ID()),
 			})
@@ -67,21 +68,26 @@ func (r *Routes) workflow(c *fiber.Ctx) error {
 		return err
 	}
 	defer r.folds.leave()
-	stored, err := r.deps.Definitions.Get(ctx, id, version)
+	stored, position, err := r.deps.Definitions.Get(ctx, id, version)
 	if err != nil {
 		return knownWorkflow(err)
 	}
+	shown := ""
+	if position > 0 {
+		shown = position.Cursor(r.deps.Log.ID())
+	}
 	o := object.New(make([]byte, 0, 1024+len(stored.Graph.JSON)))
 	o.Key("data")
-	if o.B, err = r.appendWorkflow(ctx, o.B, stored.Graph, stored.Show(nil, "")); err != nil {
+	if o.B, err = r.appendWorkflow(ctx, o.B, stored.Graph, math.MaxInt, stored.Show(nil, shown)); err != nil {
 		return timedOut(err)
 	}
 	o.Str("status", "success")
 	return sendJSON(c, o.Done())
 }
 
-func (r *Routes) appendWorkflow(ctx context.Context, dst []byte, graph domain.Value, w workflow.Shown) ([]byte, error) {
-	definition, err := r.deps.Payloads.Definition(ctx, graph, r.options.InlineBytesMax)
+// appendWorkflow appends a workflow. By id its graph is shown whole, since clients write it back.
+func (r *Routes) appendWorkflow(ctx context.Context, dst []byte, graph domain.Value, inlineMax int, w workflow.Shown) ([]byte, error) {
+	definition, err := r.deps.Payloads.Definition(ctx, graph, inlineMax)
 	if lost(err) {
 		definition, err = []byte(`{"unreadable":true}`), nil
 	}
@@ -106,7 +112,7 @@ func (r *Routes) versions(c *fiber.Ctx) error {
 	// The stream says whether there is such a workflow: the view may not know it yet.
 	ctx, cancel := context.WithTimeout(c.UserContext(), r.options.ReadTimeout)
 	defer cancel()
-	if _, err := r.deps.Definitions.Get(ctx, id, 0); err != nil {
+	if _, _, err := r.deps.Definitions.Get(ctx, id, 0); err != nil {
 		return knownWorkflow(err)
 	}
 	return serve(r, c, p, lister[view.WorkflowVersion]{
@@ -114,7 +120,7 @@ func (r *Routes) versions(c *fiber.Ctx) error {
 			return r.deps.Views.Versions(ctx, id, page)
 		},
 		show: func(ctx context.Context, dst []byte, v *view.WorkflowVersion) ([]byte, error) {
-			return r.appendWorkflow(ctx, dst, v.Graph, workflow.Shown{
+			return r.appendWorkflow(ctx, dst, v.Graph, r.options.InlineBytesMax, workflow.Shown{
 				ID: v.WorkflowID, Name: v.Name, Description: v.Description, Endpoint: v.Endpoint, Version: v.Version,
 				CreatedAt: v.At, UpdatedAt: v.At, Position: v.Position.Cursor(r.deps.Log.ID()),
 			})
@@ -123,17 +129,23 @@ func (r *Routes) versions(c *fiber.Ctx) error {
 	})
 }
 
+// workflowID reads the id in the path as it is.
 func workflowID(c *fiber.Ctx) (string, error) {
-	id, err := pathID(c)
-	if err != nil || workflow.Stream(id).Check() != nil {
-		return "", knownWorkflow(domain.ErrNotFound)
+	id, err := rawID(c)
+	if err == nil && workflow.Stream(id).Check() != nil {
+		err = knownWorkflow(domain.ErrNotFound)
 	}
-	return id, nil
+	return id, err
 }
 
+// knownWorkflow says what a missing stream or version means here.
 func knownWorkflow(err error) error {
-	if errors.Is(err, domain.ErrNotFound) {
-		return domain.E(domain.KindNotFound, "", "", "names no workflow, or no such version of it").WithField("path/id").WithCode("WORKFLOW_UNKNOWN")
+	var missing *domain.Error
+	switch {
+	case !errors.Is(err, domain.ErrNotFound):
+		return timedOut(err)
+	case errors.As(err, &missing) && missing.Code == "VERSION_UNKNOWN":
+		return missing.WithField("query/version")
 	}
-	return timedOut(err)
+	return domain.E(domain.KindNotFound, "", "", "names no workflow").WithField("path/id").WithCode("WORKFLOW_UNKNOWN")
 }
