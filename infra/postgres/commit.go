@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -30,19 +29,21 @@ func (s *store) Commit(ctx context.Context, c projections.Changes) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.v.o.CommitTimeout)
 	defer cancel()
-	if err := s.prepare(ctx); err != nil {
-		return err
-	}
+	s.committing.Lock()
+	defer s.committing.Unlock()
 	var err error
 	for range retries {
+		if err := s.prepare(ctx); err != nil {
+			return err
+		}
 		var sent bool
 		sent, err = s.commit(bounded, &c)
 		state := sqlState(err)
 		switch {
 		case err == nil:
 			return nil
-		case state == stateSerialize || state == stateDeadlock:
-			continue
+		case state == stateSerialize || state == stateDeadlock || state == stateOverlap || state == stateTableExists:
+			continue // somebody else made partitions: the guard will tell whether the commit is still due
 		case state == stateDivision:
 			return domain.E(domain.KindConflict, "commit", "views", "the checkpoint is elsewhere, of another log, or the generation was replaced")
 		case sent && unsure(err):
@@ -63,26 +64,16 @@ func unsure(err error) bool {
 	return refused.Severity == "FATAL" || refused.Severity == "PANIC"
 }
 
-// prepare reads what is fixed for the generation, once.
+// prepare reads the shape of the tables if it is not known.
 func (s *store) prepare(ctx context.Context) error {
-	s.mu.Lock()
-	known := s.widths.span != 0
-	s.mu.Unlock()
-	if known {
+	if s.shape != nil {
 		return nil
 	}
-	have := map[int64]bool{}
-	h, err := s.read(ctx, "commit", func(b *batch) {
-		var a args
-		b.add(`SELECT substr(c.relname, 8)::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-			WHERE n.nspname = `+a.text(s.schema)+` AND c.relkind = 'r' AND c.relname LIKE 'events\_%'`, a, func(r *record) { have[r.big()] = true })
-	})
-	if err != nil {
+	var sh shape
+	if _, err := s.read(ctx, "commit", func(b *batch) { s.askShape(b, &sh) }); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.widths, s.partitions = h.widths, have
-	s.mu.Unlock()
+	s.shape = &sh
 	return nil
 }
 
@@ -95,15 +86,21 @@ func (s *store) commit(ctx context.Context, c *projections.Changes) (sent bool, 
 	defer conn.Release()
 	pg := conn.Conn().PgConn()
 
-	missing := s.missing(c.Events)
 	var b batch
-	copies := s.statements(&b, c, missing)
+	made := need(s.shape.partitions, c, s.shape.width)
+	touched := spansOf(s.shape.tail, c.Events)
+	after := s.shape
+	if len(touched) > 0 {
+		after = s.shape.after(made, touched[len(touched)-1])
+	}
+	copies := s.statements(&b, c, made, touched)
+	s.shape = nil // until this has happened
 	if len(copies) == 0 {
 		// One pipeline without BEGIN is one transaction, and one round trip.
 		if err := b.run(ctx, pg); err != nil {
 			return true, err
 		}
-		s.made(missing)
+		s.shape = after
 		return true, nil
 	}
 	defer func() {
@@ -122,7 +119,7 @@ func (s *store) commit(ctx context.Context, c *projections.Changes) (sent bool, 
 	if err := pg.Exec(ctx, "COMMIT").Close(); err != nil {
 		return true, err
 	}
-	s.made(missing)
+	s.shape = after
 	return true, nil
 }
 
@@ -134,14 +131,14 @@ type part struct {
 
 // statements adds what goes into the database to b, but for the parts that are left to COPY; if there
 // are any, b ends within a transaction.
-func (s *store) statements(b *batch, c *projections.Changes, missing []int64) (copies []part) {
+func (s *store) statements(b *batch, c *projections.Changes, made []partition, touched []span) (copies []part) {
 	copying := len(c.Events) >= s.v.o.CopyEventsMin
 	if copying {
 		b.add("BEGIN", args{}, nil)
 	}
 	s.guard(b, c)
-	for _, n := range missing {
-		s.addPartition(b, n)
+	for _, p := range made {
+		s.addPartition(b, p)
 	}
 	add := func(t *table, fresh, stored *rows) {
 		if stored.count > 0 {
@@ -169,8 +166,7 @@ func (s *store) statements(b *batch, c *projections.Changes, missing []int64) (c
 	add(&tasks, fresh, stored)
 	fresh, stored = split(&events, copying, c.Events, func(*view.Event) bool { return true }, (*rows).event)
 	add(&events, fresh, stored)
-	s.addSpans(b, c.Events)
-
+	upsert(b, s, &spans, touched, (*rows).span)
 	upsert(b, s, &workflows, last(c.Workflows, func(w view.Workflow) string { return w.ID }), (*rows).workflow)
 	upsert(b, s, &versions, last(c.WorkflowVersions, func(v view.WorkflowVersion) versionKey { return versionKey{v.WorkflowID, v.Version} }), (*rows).version)
 	upsert(b, s, &names, last(c.Names, func(n view.Name) [2]string { return [2]string{n.FlowName, n.RunName} }), (*rows).name)
@@ -255,38 +251,4 @@ func last[Row any, Key comparable](all []Row, key func(Row) Key) []Row {
 		out = append(out, row)
 	}
 	return out
-}
-
-// addSpans widens the spans of the events' buckets.
-func (s *store) addSpans(b *batch, all []view.Event) {
-	if len(all) == 0 {
-		return
-	}
-	r := newRows(spans.kinds(), false, 1+len(all)/int(min(s.widths.span, 1<<20)))
-	flush := func(bucket int64, from, to time.Time) {
-		r.begin()
-		r.big(bucket)
-		r.instant(from)
-		r.instant(to)
-	}
-	bucket := int64(all[0].Position) / s.widths.span
-	from, to := all[0].At, all[0].At
-	for i := 1; i < len(all); i++ {
-		e := &all[i]
-		if n := int64(e.Position) / s.widths.span; n != bucket {
-			flush(bucket, from, to)
-			bucket, from, to = n, e.At, e.At
-			continue
-		}
-		if e.At.Before(from) {
-			from = e.At
-		}
-		if e.At.After(to) {
-			to = e.At
-		}
-	}
-	flush(bucket, from, to)
-	var a args
-	a.values, a.oids = r.params()
-	b.add(spans.upsertSQL(s.schema), a, nil)
 }

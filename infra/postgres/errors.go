@@ -19,6 +19,8 @@ const (
 	stateDeadlock     = "40P01"
 	stateCanceled     = "57014"
 	stateLockNotFound = "55P03"
+	stateOverlap      = "42P17" // of partitions
+	stateTableExists  = "42P07"
 )
 
 // sqlStates gives the kind for a SQLSTATE or its class; the longest match counts. What the server's

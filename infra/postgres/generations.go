@@ -58,7 +58,7 @@ func (v *Views) create(ctx context.Context, tx pgx.Tx, phase string) (number int
 	if err := tx.QueryRow(ctx, "SELECT nextval('"+v.o.Schema+".generation_numbers')").Scan(&number); err != nil {
 		return 0, err
 	}
-	text := strings.NewReplacer("{{span_width}}", fmt.Sprint(v.o.SpanWidth), "{{partition_width}}", fmt.Sprint(v.o.PartitionWidth)).Replace(layout)
+	text := strings.ReplaceAll(layout, "{{partition_width}}", fmt.Sprint(v.o.PartitionWidth))
 	if err := script(ctx, tx, v.schema(number), "CREATE SCHEMA {{schema}};\n"+text); err != nil {
 		return 0, err
 	}

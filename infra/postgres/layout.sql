@@ -10,10 +10,9 @@ CREATE TABLE {{schema}}.state (
 	position        bigint NOT NULL DEFAULT 0,
 	versions        text NOT NULL DEFAULT '{}',     -- projector -> version, JSON
 	retired         boolean NOT NULL DEFAULT false, -- another generation has become the current one
-	span_width      bigint NOT NULL,                -- positions in a bucket of spans
-	partition_width bigint NOT NULL                 -- positions in a partition of events
+	partition_width bigint NOT NULL                 -- see need in partitions.go
 ) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
-INSERT INTO {{schema}}.state (span_width, partition_width) VALUES ({{span_width}}, {{partition_width}});
+INSERT INTO {{schema}}.state (partition_width) VALUES ({{partition_width}});
 
 CREATE TABLE {{schema}}.executions (
 	position         bigint PRIMARY KEY,            -- of its first event
@@ -79,7 +78,11 @@ CREATE TABLE {{schema}}.tasks (
 	PRIMARY KEY (execution, task, iteration)
 ) WITH (fillfactor = 85);
 
--- Partitions events_<n> hold the positions [n, n+1) * partition_width; commits make them.
+-- Partitions events_<from> hold the positions [from_position, to_position); commits make them.
+CREATE TABLE {{schema}}.partitions (
+	from_position bigint PRIMARY KEY,
+	to_position   bigint NOT NULL
+);
 CREATE TABLE {{schema}}.events (
 	position     bigint PRIMARY KEY,
 	execution    bigint NOT NULL,                   -- key of its execution, 0 if it belongs to none
@@ -99,12 +102,14 @@ CREATE INDEX events_workflow ON {{schema}}.events (workflow_id, position) WHERE 
 CREATE INDEX events_type ON {{schema}}.events (type, position);
 CREATE INDEX events_node ON {{schema}}.events (node, position) WHERE node <> '';
 
--- The instants of the events at positions [bucket, bucket+1) * span_width: a range of time becomes a
--- range of positions, whatever the clocks did.
+-- The instants of the events at [from_position, to_position], some thousand of them: a range of time
+-- becomes a range of positions, whatever the clocks did.
 CREATE TABLE {{schema}}.spans (
-	bucket bigint PRIMARY KEY,
-	min_at timestamptz NOT NULL,
-	max_at timestamptz NOT NULL
+	from_position bigint PRIMARY KEY,
+	to_position   bigint NOT NULL,
+	events        bigint NOT NULL,
+	min_at        timestamptz NOT NULL,
+	max_at        timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
 CREATE TABLE {{schema}}.workflows (

@@ -28,13 +28,10 @@ type Options struct {
 	// CopyEventsMin is from how many events on a commit uses COPY: more round trips, less work for each
 	// row. Default 256.
 	CopyEventsMin int
-	// PartitionWidth is how many positions a partition of the events covers. Default 8,388,608, for logs
-	// that number their events; choose some hundred times more where positions are offsets in bytes. It
-	// counts for generations made afterwards.
+	// PartitionWidth is how many positions a partition of the events covers. Default 8,388,608. Where
+	// positions have gaps, partitions are made wider, so that they hold about as many events. It counts
+	// for generations made afterwards.
 	PartitionWidth int64
-	// SpanWidth is how many positions one entry of the index of instants covers, as PartitionWidth.
-	// Default 1,024.
-	SpanWidth int64
 }
 
 // Bounds of Options.
@@ -42,6 +39,7 @@ const (
 	ReadersMaxMax     = 500
 	CopyEventsMinMin  = 1
 	PartitionWidthMin = 1024
+	PartitionWidthMax = 1 << 40
 )
 
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
@@ -68,9 +66,6 @@ func (o Options) withDefaults() Options {
 	if o.PartitionWidth == 0 {
 		o.PartitionWidth = 8 << 20
 	}
-	if o.SpanWidth == 0 {
-		o.SpanWidth = 1 << 10
-	}
 	return o
 }
 
@@ -89,7 +84,7 @@ func (o Options) Validate() error {
 	check(o.ReadTimeout >= time.Millisecond, "ReadTimeout %v: at least 1ms", o.ReadTimeout)
 	check(o.CommitTimeout >= time.Millisecond, "CommitTimeout %v: at least 1ms", o.CommitTimeout)
 	check(o.CopyEventsMin >= CopyEventsMinMin, "CopyEventsMin %d: at least %d", o.CopyEventsMin, CopyEventsMinMin)
-	check(o.PartitionWidth >= PartitionWidthMin, "PartitionWidth %d: at least %d", o.PartitionWidth, PartitionWidthMin)
-	check(o.SpanWidth >= 1, "SpanWidth %d: at least 1", o.SpanWidth)
+	check(o.PartitionWidth >= PartitionWidthMin && o.PartitionWidth <= PartitionWidthMax,
+		"PartitionWidth %d: %d to %d are allowed", o.PartitionWidth, PartitionWidthMin, int64(PartitionWidthMax))
 	return errors.Join(all...)
 }

@@ -122,12 +122,12 @@ func (q *question) equal(column, value string) {
 func (q *question) during(key, column string, from, to time.Time) {
 	if !from.IsZero() {
 		bound := q.args.until(from)
-		q.where(fmt.Sprintf("%s >= (SELECT min(s.bucket) * g.span_width FROM %[2]s.spans s, %[2]s.state g WHERE s.max_at >= %[3]s GROUP BY g.span_width)", key, q.schema, bound),
+		q.where(fmt.Sprintf("%s >= (SELECT min(s.from_position) FROM %s.spans s WHERE s.max_at >= %s)", key, q.schema, bound),
 			column+" >= "+bound)
 	}
 	if !to.IsZero() {
 		bound := q.args.until(to)
-		q.where(fmt.Sprintf("%s <= (SELECT max(s.bucket) * g.span_width + (g.span_width - 1) FROM %[2]s.spans s, %[2]s.state g WHERE s.min_at < %[3]s GROUP BY g.span_width)", key, q.schema, bound),
+		q.where(fmt.Sprintf("%s <= (SELECT max(s.to_position) FROM %s.spans s WHERE s.min_at < %s)", key, q.schema, bound),
 			column+" < "+bound)
 	}
 }

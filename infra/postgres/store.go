@@ -18,18 +18,14 @@ type store struct {
 	number int64
 	schema string
 
-	mu         sync.Mutex
-	widths     widths         // zero until read
-	partitions map[int64]bool // that exist, as far as we know; one entry for PartitionWidth positions
+	committing sync.Mutex
+	shape      *shape // nil if it must be read
 }
-
-// widths are fixed when a generation is made.
-type widths struct{ span, partition int64 }
 
 var _ projections.Store = (*store)(nil)
 
 func newStore(v *Views, number int64) *store {
-	return &store{v: v, number: number, schema: v.schema(number), partitions: map[int64]bool{}}
+	return &store{v: v, number: number, schema: v.schema(number)}
 }
 
 // head is the row that every transaction reads first.
@@ -37,14 +33,12 @@ type head struct {
 	view.Checkpoint
 	versions string
 	retired  bool
-	widths   widths
 }
 
 // askHead reads the head of a generation.
 func askHead(b *batch, schema string, h *head) {
-	b.add("SELECT log, position, versions, retired, span_width, partition_width FROM "+schema+".state", args{}, func(r *record) {
+	b.add("SELECT log, position, versions, retired FROM "+schema+".state", args{}, func(r *record) {
 		h.Log, h.Position, h.versions, h.retired = domain.LogID(r.text()), r.position(), r.text(), r.bool()
-		h.widths = widths{r.big(), r.big()}
 	})
 }
 

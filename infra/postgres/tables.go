@@ -70,8 +70,8 @@ var (
 		columns: columns(`position:big projector:bytes stream:bytes revision:big type:bytes reason:bytes`),
 	}
 	spans = table{
-		name: "spans", key: "bucket",
-		columns: columns(`bucket:big min_at:instant max_at:instant`),
+		name: "spans", key: "from_position",
+		columns: columns(`from_position:big to_position:big events:big min_at:instant max_at:instant`),
 	}
 )
 
@@ -126,11 +126,12 @@ func (t *table) upsertSQL(schema string) string {
 		if set.Len() > 0 {
 			set.WriteString(", ")
 		}
+		// A span only ever grows, also if somebody else widened it since we read it.
 		switch {
-		case t.name == spans.name && c.name == "min_at":
+		case t == &spans && c.name == "min_at":
 			set.WriteString("min_at = least(was.min_at, excluded.min_at)")
-		case t.name == spans.name && c.name == "max_at":
-			set.WriteString("max_at = greatest(was.max_at, excluded.max_at)")
+		case t == &spans && (c.name == "max_at" || c.name == "to_position"):
+			set.WriteString(c.name + " = greatest(was." + c.name + ", excluded." + c.name + ")")
 		default:
 			set.WriteString(c.name + " = excluded." + c.name)
 		}

@@ -11,7 +11,7 @@ import (
 	"quipu/projections/viewstest"
 )
 
-// open opens views with small partitions and spans, so that small tests meet many of both.
+// open opens views on a database; they are closed with the test.
 func open(tb testing.TB, url string, o postgres.Options) *postgres.Views {
 	tb.Helper()
 	v, err := postgres.Open(tb.Context(), url, o)
@@ -36,5 +36,5 @@ func contract(t *testing.T, o postgres.Options, caps viewstest.Capabilities) {
 }
 
 func TestViews_Contract(t *testing.T) {
-	contract(t, postgres.Options{PartitionWidth: 1024, SpanWidth: 8}, viewstest.Capabilities{Scripts: 10})
+	contract(t, postgres.Options{PartitionWidth: 1 << 14, CopyEventsMin: 16}, viewstest.Capabilities{Scripts: 10})
 }
