@@ -110,6 +110,17 @@ func cancelled() []step {
 	}
 }
 
+// waiting is a run with a timer.
+func waiting() []step {
+	return []step{
+		{0, run.Started{RunID: "r4", Source: "lao", FlowName: "f", RunName: "w", Definition: raw(`{}`), Input: raw(`{}`)}},
+		{1, run.TaskStarted{Task: "wait", TaskID: "t1", Node: "n", Function: "timer", Input: raw(`{"config":{"duration_seconds":1.5}}`)}},
+		{1, run.TimerSet{Task: "wait", TaskID: "t1", DueAt: at(1501)}},
+		{1503, run.TaskCompleted{Task: "wait", TaskID: "t1", Attempt: 1, StartedAt: at(1), Output: raw(`{"waited_seconds":1.502,"completed_at":"2026-01-02T03:04:07.181Z"}`)}},
+		{1503, run.Completed{StartedAt: at(0), Results: raw(`{"wait":3}`)}},
+	}
+}
+
 func frames(t testing.TB, options lao.Options, r lao.Run, steps []step) []string {
 	t.Helper()
 	log := memory.NewLog()
@@ -133,6 +144,7 @@ var (
 	runSupport = lao.Run{ID: "r1", FlowName: "Customer_Support_Pipeline", RunName: "ticket_78453"}
 	runData    = lao.Run{ID: "r2", FlowName: "Financial_Data_Pipeline", RunName: "daily"}
 	runCancel  = lao.Run{ID: "r3", FlowName: "f", RunName: "n"}
+	runWait    = lao.Run{ID: "r4", FlowName: "f", RunName: "w"}
 )
 
 // Clients parse these bytes: a change here is a change of the dialect.
@@ -140,7 +152,7 @@ func TestFrames_Golden(t *testing.T) {
 	for name, c := range map[string]struct {
 		run   lao.Run
 		steps []step
-	}{"support": {runSupport, support()}, "data": {runData, data()}, "cancelled": {runCancel, cancelled()}} {
+	}{"support": {runSupport, support()}, "data": {runData, data()}, "cancelled": {runCancel, cancelled()}, "waiting": {runWait, waiting()}} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join("testdata", name+".jsonl")
 			got := strings.Join(frames(t, lao.Options{}, c.run, c.steps), "\n") + "\n"
