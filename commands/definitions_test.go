@@ -418,6 +418,33 @@ func TestDefinitions_ConcurrentUpdates(t *testing.T) {
 	require.Equal(t, int(written.Load())+1, got.Version())
 }
 
+// Runs of one workflow share its translated definition: nothing of one may show in another.
+func TestDefinitions_ConcurrentExecutes(t *testing.T) {
+	l := newLibrary(t, newWorld())
+	w, err := l.Create(t.Context(), l.change(t, "n", `{"nodes":[{"id":"in","type":"trigger"},
+		{"id":"say","type":"transform","data":{"config":{"fields":{"n":"input.n"}}}},{"id":"ask","type":"agent","data":{"config":{"api_key":"sk-live-0123456789","agent_name":"{{ input.n }}"}}},
+		{"id":"out","type":"end"}],"edges":[{"source":"in","target":"say"},{"source":"say","target":"ask"},{"source":"ask","target":"out"}]}`), somebody)
+	require.NoError(t, err)
+	const runs = 40
+	ids := make([]string, runs)
+	var done sync.WaitGroup
+	for i := range runs {
+		done.Go(func() {
+			out, err := l.Execute(context.Background(), w.ID, commands.RunInput{Input: fmt.Appendf(nil, `{"n":"run-%d"}`, i)}, somebody)
+			if err != nil {
+				t.Error(err)
+			}
+			ids[i] = out.RunID
+		})
+	}
+	done.Wait()
+	for i, id := range ids {
+		s := l.await(t, id)
+		require.Equal(t, fmt.Sprintf(`{"n":"run-%d"}`, i), l.output(t, s, "say"))
+		require.Contains(t, l.output(t, s, "ask"), fmt.Sprintf(`"output":"run-%d (`, i))
+	}
+}
+
 // doubtful stores what it is given and then does not know whether it has.
 type doubtful struct {
 	commands.Log

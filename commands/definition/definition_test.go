@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -203,6 +204,14 @@ func TestDefinition_Translates(t *testing.T) {
 		{Source: "call", Target: "out", Condition: "output.status_code == 200"},
 		{Source: "get", Target: "out"},
 	}, d.Edges)
+}
+
+// The example that the README tells people to store can be stored and run.
+func TestDefinition_ExampleRuns(t *testing.T) {
+	raw, err := os.ReadFile("../../examples/report-workflow.json")
+	require.NoError(t, err)
+	_, faults := parsed(t, string(raw)).Definition()
+	require.Empty(t, listed(faults))
 }
 
 func TestDefinition_TellsAllThatKeepsItFromRunning(t *testing.T) {
