@@ -47,7 +47,7 @@ func (r *Routes) workflowEvents(c *fiber.Ctx) error {
 		return unknownWorkflow()
 	}
 	q, bound := params.Bind[eventsParams](params.Read(c))
-	ctx, cancel := context.WithTimeout(c.UserContext(), r.options.ReadTimeout)
+	ctx, cancel := context.WithTimeout(c.UserContext(), r.options.FoldTimeout)
 	defer cancel()
 	switch stored, err := r.exists(ctx, workflow.Stream(id)); {
 	case err != nil:

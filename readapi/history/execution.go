@@ -49,7 +49,7 @@ func (r *Routes) byID(c *fiber.Ctx, show func(context.Context, *story) ([]byte, 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.UserContext(), r.options.ReadTimeout)
+	ctx, cancel := context.WithTimeout(c.UserContext(), r.options.FoldTimeout)
 	defer cancel()
 	if err := r.folds.enter(ctx); err != nil {
 		return err

@@ -193,7 +193,7 @@ func TestExecution_Tasks(t *testing.T) {
 func TestExecution_TimeRunsOut(t *testing.T) {
 	w := newWorld(t, func(p *ports) {
 		p.log = slowLog{p.log}
-		p.options.ReadTimeout = 1
+		p.options.FoldTimeout = 1
 	})
 	id := w.dag("f", "r", noop("a"))
 	w.ended(id)

@@ -10,8 +10,10 @@ type Options struct {
 	// FreshWait is how long a list waits for its view to reach what this node has seen (default 2s,
 	// contract D22; below 0: not at all).
 	FreshWait time.Duration
-	// ReadTimeout bounds one query of a list and one fold of a stream (default 10s). Beyond it 504.
+	// ReadTimeout bounds one query of a list (default 10s). Beyond it 504.
 	ReadTimeout time.Duration
+	// FoldTimeout bounds one read by id (default 10s). Beyond it 504.
+	FoldTimeout time.Duration
 	// ListsMax is how many lists query the views at once (default 16). Others wait for their turn up to
 	// GateWait (default 1s), then get 429.
 	ListsMax int
@@ -32,6 +34,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	o.FreshWait = cmp.Or(o.FreshWait, 2*time.Second)
 	o.ReadTimeout = cmp.Or(o.ReadTimeout, 10*time.Second)
+	o.FoldTimeout = cmp.Or(o.FoldTimeout, 10*time.Second)
 	o.ListsMax = cmp.Or(o.ListsMax, 16)
 	o.FoldsMax = cmp.Or(o.FoldsMax, 16)
 	o.GateWait = cmp.Or(o.GateWait, time.Second)

@@ -62,7 +62,7 @@ func (r *Routes) workflow(c *fiber.Ctx) error {
 	if q.Version != nil {
 		version = *q.Version
 	}
-	ctx, cancel := context.WithTimeout(c.UserContext(), r.options.ReadTimeout)
+	ctx, cancel := context.WithTimeout(c.UserContext(), r.options.FoldTimeout)
 	defer cancel()
 	if err := r.folds.enter(ctx); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (r *Routes) versions(c *fiber.Ctx) error {
 		return err
 	}
 	// The stream says whether there is such a workflow: the view may not know it yet.
-	ctx, cancel := context.WithTimeout(c.UserContext(), r.options.ReadTimeout)
+	ctx, cancel := context.WithTimeout(c.UserContext(), r.options.FoldTimeout)
 	defer cancel()
 	if _, _, err := r.deps.Definitions.Get(ctx, id, 0); err != nil {
 		return knownWorkflow(err)
