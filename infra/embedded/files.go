@@ -19,6 +19,8 @@ type files struct {
 	prepared chan preparation
 	ordered  bool // a preparation is under way or lies in prepared
 	pace     pace
+	sealed   chan *segment // to be given a sidecar
+	indexed  chan struct{} // closed when nothing more will be
 }
 
 // firstOrderBytes says when segment 2 is prepared: once so much of the first is used, so that a log
@@ -41,8 +43,20 @@ func (f *files) start(l *Log) {
 	f.pace.start(f.end)
 	f.orders = make(chan uint64, 1)
 	f.prepared = make(chan preparation, 1)
+	f.sealed = make(chan *segment, sealedQueueMax)
+	f.indexed = make(chan struct{})
 	go f.prepare()
+	go func() {
+		defer close(f.indexed)
+		for seg := range f.sealed {
+			l.buildSidecar(seg)
+		}
+	}()
 }
+
+// sealedQueueMax bounds the segments that wait for their sidecars; those beyond go without until
+// the next Open.
+const sealedQueueMax = 4
 
 // prepare makes segments on order.
 func (f *files) prepare() {
@@ -149,6 +163,10 @@ func (f *files) roll(l *Log, first domain.Position) error {
 	l.index.mu.Lock()
 	l.index.segments = append(l.index.segments, seg)
 	l.index.mu.Unlock()
+	select {
+	case f.sealed <- f.active:
+	default:
+	}
 	f.active, f.size, f.end = seg, p.size, segmentHeaderBytes
 	f.pace.used(f.end)
 	return nil
@@ -158,6 +176,8 @@ func (f *files) roll(l *Log, first domain.Position) error {
 func (f *files) stop(sound bool, next domain.Position) error {
 	f.pace.stop()
 	close(f.orders)
+	close(f.sealed)
+	<-f.indexed
 	var errs []error
 	for p := range f.prepared {
 		if p.err == nil {

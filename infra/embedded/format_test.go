@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/hex"
 	"flag"
+	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -168,9 +170,21 @@ func FuzzDecode(f *testing.F) {
 	metaFile, segmentFile := goldenFiles()
 	f.Add(metaFile)
 	f.Add(segmentFile[segmentHeaderBytes:])
+	small := sidecar{number: 1, first: 1, next: 3, marks: []mark{{1, 64}}, streams: []*sidecarStream{{id: "run-1", last: "t", head: 1, appends: []place{{0, 1, 104}}}}}
+	f.Add(small.encode(1))
 	f.Add(segmentFile[segmentHeaderBytes+frameHeaderBytes:])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, _ = decodeMeta(b)
+		// Checksums made right, so that what is behind them is looked at.
+		if c := slices.Clone(b); len(c) >= sidecarHeaderBytes {
+			copy(c, sidecarMagic)
+			le.PutUint32(c[8:], formatVersion)
+			le.PutUint32(c[60:], le.Uint32(c[60:])%64)
+			le.PutUint32(c[64:], le.Uint32(c[64:])%64)
+			le.PutUint32(c[72:], crc32.Update(1, castagnoli, c[sidecarHeaderBytes:]))
+			le.PutUint32(c[76:], crc32.Update(1, castagnoli, c[:76]))
+			_, _ = decodeSidecar(1, c)
+		}
 		_, _ = decodeSegmentHeader(1, 1, b)
 		h, ok := decodeFrameHeader(b, 1, 1, 64)
 		if ok && len(b) > frameHeaderBytes {

@@ -160,6 +160,9 @@ func (l *Log) create() (meta, error) {
 			}
 			continue
 		}
+		if strings.HasSuffix(name, sidecarExt) || strings.HasSuffix(name, sidecarExt+".tmp") {
+			continue // derived
+		}
 		if _, ok := parseSegmentName(name); ok {
 			return m, corruptError(metaName, 0, "is missing, but there are segments")
 		}

@@ -34,7 +34,12 @@ func (l *Log) recover() error {
 		}
 		l.index.segments = append(l.index.segments, seg)
 		last := i == len(numbers)-1
-		if next, err = l.loadSegment(seg, next, last); err != nil {
+		if !last {
+			next, err = l.loadSealed(seg, next)
+		} else {
+			next, err = l.loadSegment(seg, next, true, nil)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -74,10 +79,19 @@ func openSegment(fsys vfs.FS, dir string, number uint64, writable bool) (*segmen
 	return &segment{number: number, name: name, file: f}, nil
 }
 
-// loadSegment checks one segment and adds it to the index. next is the position its first event
-// must have; the result is the one after its last.
-func (l *Log) loadSegment(seg *segment, next domain.Position, last bool) (domain.Position, error) {
+// loadSegment checks one segment, reading all of it, and adds it to the index and to b, if that is
+// set. next is the position its first event must have; the result is the one after its last.
+func (l *Log) loadSegment(seg *segment, next domain.Position, last bool, b *sidecarBuilder) (domain.Position, error) {
 	s := scanner{seed: l.seed, seg: seg, next: next, batch: l.indexBatch}
+	if b != nil {
+		s.batch = func(seg *segment, h *frameHeader, offset int64, payload []byte) error {
+			if err := l.indexBatch(seg, h, offset, payload); err != nil {
+				return err
+			}
+			b.batch(h, offset, payload)
+			return nil
+		}
+	}
 	if err := s.run(); err != nil {
 		return 0, err
 	}
@@ -86,6 +100,9 @@ func (l *Log) loadSegment(seg *segment, next domain.Position, last bool) (domain
 	if s.torn == s.end {
 		if last {
 			return s.next, l.assureTail(seg, &s)
+		}
+		if c, ok := b.finish(&s); ok {
+			l.writeSidecar(c)
 		}
 		return s.next, nil
 	}
@@ -190,6 +207,7 @@ type scanner struct {
 	torn      int64  // behind the last byte that is not zero; equals end if nothing is left over
 	problem   string // of what stands at end
 	lastFrame int64  // offset of the last batch, 0 if there is none
+	lastCRC   uint32 // of its header
 	closed    bool   // the last frame is an orderly close
 }
 
@@ -279,7 +297,7 @@ func (s *scanner) frame(w *window) (int64, error) {
 	}
 	s.closed = h.kind == frameClosed
 	if h.kind == frameBatch {
-		s.lastFrame = s.end
+		s.lastFrame, s.lastCRC = s.end, le.Uint32(b[36:])
 		if err := s.batch(s.seg, &h, s.end, b[frameHeaderBytes:]); err != nil {
 			return 0, err
 		}
