@@ -54,6 +54,7 @@ var siblings = map[[2]string]string{
 	{"infra/blobs", "infra/durable"}:    "how files are written",
 	{"infra/vault", "infra/durable"}:    "how files are written",
 	{"infra/embedded", "infra/durable"}: "what its errors mean",
+	{"infra/sqlite", "infra/durable"}:   "how files are written",
 }
 
 // supportMay lists what packages made for tests may import beyond their room: the reference adapters

@@ -95,7 +95,9 @@ var hostileCases = []Case{
 		p := e.pair(w)
 		contents := [][]byte{
 			[]byte(`"\u0000"`), []byte(`{"\u0000":"\ud800","\udfff\ud800":1}`), []byte(`1e400`), []byte(`-0`), []byte(`{"b":1,"a":1,"a":2}`),
-			[]byte(" { \"a\" :\t1 }\n"), []byte(`0.1000000000000000055511151231257827`), []byte("\xff"), {0}, []byte(`"` + strings.Repeat("\x00", 1000) + `"`),
+			[]byte(" { \"a\" :\t1 }\n"), []byte(`0.1000000000000000055511151231257827`), []byte("\xff"),
+			{0},
+			[]byte(`"` + strings.Repeat("\x00", 1000) + `"`),
 			bytes.Repeat([]byte("0123456789abcdef"), 32<<10), // 512 KiB
 		}
 		c := projections.Changes{Log: w.LogID}
