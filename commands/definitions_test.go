@@ -320,6 +320,8 @@ func TestDefinitions_TemplatesUnderSecretKeys(t *testing.T) {
 		"output of the source": {"{{ output.body.given }}", "api_call", `{}`},
 		"field of the source":  {"{{ body.given }}", "api_call", `{}`},
 		"node by name":         {"{{ nodes.first.body.given }}", "api_call", `{}`},
+		"beside a scheme":      {"Bearer {{ input.k }}", "bench_noop", `{"k":"` + secret + `"}`},
+		"joined to a scheme":   {`{{ "Bearer " + output.body.given }}`, "api_call", `{}`},
 		"through a pure node":  {"{{ output.k }}", "transform", `{"k":"` + secret + `"}`},
 	} {
 		config := map[string]string{"bench_noop": `{}`, "api_call": `{"url":` + string(mustJSON(secrets.URL)) + `}`, "transform": `{"expression":"input"}`}[c.before]
@@ -333,7 +335,7 @@ func TestDefinitions_TemplatesUnderSecretKeys(t *testing.T) {
 		require.NoError(t, err, name)
 		l.output(t, l.await(t, out.RunID), "call")
 		seen := far.seen()
-		require.Equal(t, "POST "+secret+" ", seen[len(seen)-1], name)
+		require.Equal(t, "POST "+secret+" ", strings.Replace(seen[len(seen)-1], "Bearer ", "", 1), name)
 	}
 	all, err := l.world.log.ReadAll(t.Context(), 0, 1000)
 	require.NoError(t, err)

@@ -103,6 +103,9 @@ func (r *runner) do(ctx context.Context, a *attempt, n *workflow.Node) (node.Rep
 	if call.Params, err = a.session.Open(ctx, a.state.Task(a.index).Input); err != nil {
 		return node.Reply{}, openFailure(err)
 	}
+	if n.Templates {
+		call.Params = a.fillMasks(ctx, call.Params)
+	}
 	for _, u := range a.state.Upstream(a.index) {
 		output, err := a.session.Open(ctx, u.Output)
 		if err != nil {

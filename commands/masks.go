@@ -1,0 +1,52 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+
+	"quipu/commands/sealing"
+	"quipu/domain"
+	"quipu/domain/rawjson"
+)
+
+// fillMasks puts the secrets that a template has joined into a longer text in the place of their
+// masks, for an attempt's own use. Only secrets that the templates could read count: those of the
+// run's input and of the outputs so far.
+func (a *attempt) fillMasks(ctx context.Context, params json.RawMessage) json.RawMessage {
+	if !bytes.Contains(params, []byte(sealing.MaskPrefix)) {
+		return params
+	}
+	var seen map[string]domain.Hole // built once there is a mask: a text may hold very many
+	return sealing.FillMasks(params, func(fp string) (string, bool) {
+		if seen == nil {
+			seen = a.secretsSeen()
+		}
+		hole, ok := seen[fp]
+		if !ok {
+			return "", false
+		}
+		raw, err := a.session.Open(ctx, domain.Value{JSON: []byte("null"), Holes: []domain.Hole{hole}})
+		if err != nil || rawjson.KindOf(raw) != rawjson.String {
+			return "", false
+		}
+		return rawjson.Unquote(raw), true
+	})
+}
+
+// secretsSeen are the secrets that expressions of the run have seen as masks, by fingerprint.
+func (a *attempt) secretsSeen() map[string]domain.Hole {
+	out := map[string]domain.Hole{}
+	add := func(v domain.Value) {
+		for _, h := range v.Holes {
+			if h.Sealed != "" {
+				out[h.FP] = domain.Hole{Sealed: h.Sealed, FP: h.FP}
+			}
+		}
+	}
+	add(a.state.Input)
+	for i := range a.state.Tasks() {
+		add(a.state.Task(i).Output)
+	}
+	return out
+}
