@@ -68,6 +68,8 @@ type cursor struct {
 const (
 	historyWindowBytes    = 256 << 10
 	historyWindowBytesMin = 32 << 10
+
+	pageEventsGuess = 4096 // the most that a page is made for before it is known to be that large
 )
 
 // history reads events after a position from the files, in order, at most eventsMax of them and
@@ -106,6 +108,10 @@ func (l *Log) history(ctx context.Context, c *cursor, after, head domain.Positio
 		bytes += len(r.body)
 		if !strings.HasPrefix(string(r.stream), prefix) {
 			continue
+		}
+		if events == nil {
+			// Grown step by step a page is copied several times over.
+			events = make([]domain.Recorded, 0, min(int64(eventsMax), int64(head-last)+int64(r.events), pageEventsGuess)+domain.AppendEventsMax/4)
 		}
 		var ok bool
 		if events, ok = appendRecorded(events, &r, l.index.intern(r.stream), after, l.types); !ok {

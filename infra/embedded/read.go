@@ -26,6 +26,28 @@ func (p *page) add(events []domain.Recorded) bool {
 	return true
 }
 
+// take is add for a slice that nobody else holds: an empty page keeps it.
+func (p *page) take(events []domain.Recorded) bool {
+	if len(p.events) > 0 {
+		return p.add(events)
+	}
+	n := p.fitting(events)
+	p.events = events[:n:n]
+	return n == len(events)
+}
+
+// fitting counts the events that an empty page takes, and their bytes.
+func (p *page) fitting(events []domain.Recorded) int {
+	for i := range events {
+		n := len(events[i].Data) + len(events[i].Metadata)
+		if i >= p.max || i > 0 && p.bytes+n > commands.ReadBytesMax {
+			return i
+		}
+		p.bytes += n
+	}
+	return len(events)
+}
+
 func (p *page) addOne(e *domain.Recorded) bool {
 	n := len(e.Data) + len(e.Metadata)
 	if len(p.events) >= p.max || len(p.events) > 0 && p.bytes+n > commands.ReadBytesMax {
@@ -194,15 +216,20 @@ func (l *Log) ReadAll(ctx context.Context, after domain.Position, max int) ([]do
 	head := l.head()
 	var c cursor
 	for after < head && len(p.events) < max {
-		var events []domain.Recorded
+		var all bool
 		if k := l.recent.after(after); k != nil {
-			events = k.recorded(l.types)[after+1-k.first:]
-		} else if events, err = l.history(ctx, &c, after, head, "", max-len(p.events), commands.ReadBytesMax); err != nil {
-			return nil, err
-		} else if len(events) == 0 {
-			return nil, domain.E(domain.KindInternal, "read", "log", fmt.Sprintf("position %d is not in the files", after+1))
+			all = p.add(k.recorded(l.types)[after+1-k.first:])
+		} else {
+			events, err := l.history(ctx, &c, after, head, "", max-len(p.events), commands.ReadBytesMax)
+			if err != nil {
+				return nil, err
+			}
+			if len(events) == 0 {
+				return nil, domain.E(domain.KindInternal, "read", "log", fmt.Sprintf("position %d is not in the files", after+1))
+			}
+			all = p.take(events)
 		}
-		if !p.add(events) {
+		if !all {
 			break
 		}
 		after = p.events[len(p.events)-1].Position
