@@ -26,7 +26,7 @@ func (r *Routes) endpoints(c *fiber.Ctx) error {
 			o.Str("endpoint", e.ID)
 			o.Str("slug", e.Slug)
 			o.Time("created_at", e.CreatedAt)
-			o.Str("position", e.Position.Cursor(r.deps.Log.ID()))
+			o.Position("position", r.deps.Log.ID(), e.Position)
 			return o.Done(), nil
 		},
 		key: func(e *view.Endpoint) domain.Position { return e.Position },

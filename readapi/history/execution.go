@@ -218,7 +218,7 @@ func (r *Routes) head(o *object.Builder, e *view.Execution) {
 	o.Time("completed_at", ended)
 	o.Millis("duration_ms", e.StartedAt, ended)
 	o.Int("last_offset", int64(e.LastOffset))
-	o.Str("position", e.LastPosition.Cursor(r.deps.Log.ID()))
+	o.Position("position", r.deps.Log.ID(), e.LastPosition)
 	n := e.Tasks
 	open := int64(max(n.Started-n.Completed-n.Failed, 0))
 	o.Open("tasks")

@@ -81,7 +81,7 @@ func serve[Row any](r *Routes, c *fiber.Ctx, p paging, l lister[Row]) error {
 	} else {
 		o.Null("next_cursor")
 	}
-	o.Str("view_position", slice.As.Position.Cursor(r.deps.Log.ID()))
+	o.Position("view_position", r.deps.Log.ID(), slice.As.Position)
 	o.Bool("fresh", slice.As.Position >= seen)
 	o.Close()
 	o.Str("status", "success")

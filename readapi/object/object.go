@@ -77,6 +77,18 @@ func (o *Builder) Time(k string, t time.Time) {
 	o.B = append(o.B, '"')
 }
 
+// Position writes a place in a log as clients know it, without building the string.
+func (o *Builder) Position(k string, log domain.LogID, p domain.Position) {
+	o.Key(k)
+	o.B = rawjson.AppendString(o.B, string(log))
+	o.B[len(o.B)-1] = '-' // in the place of the closing quote
+	var hex [16]byte
+	for i, n := len(hex)-1, uint64(p); i >= 0; i, n = i-1, n>>4 {
+		hex[i] = "0123456789abcdef"[n&15]
+	}
+	o.B = append(append(o.B, hex[:]...), '"')
+}
+
 // Seconds writes an instant as epoch seconds with three decimals and never an exponent,
 // null for the zero one.
 func (o *Builder) Seconds(k string, t time.Time) {

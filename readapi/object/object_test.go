@@ -23,6 +23,7 @@ func TestBuilder_WritesWhatClientsParse(t *testing.T) {
 	o.Millis("ms", at, at.Add(1500*time.Microsecond))
 	o.Millis("back", at, at.Add(-time.Second))
 	o.Millis("open", at, time.Time{})
+	o.Position("p", "my-\"log", 0xfedc)
 	o.Open("o")
 	o.Raw("r", []byte(`1e400`))
 	o.Close()
@@ -34,5 +35,5 @@ func TestBuilder_WritesWhatClientsParse(t *testing.T) {
 	}
 	o.B = append(o.B, ']')
 	require.Equal(t, `[{"s":"a\"\u0000é","none":null,"i":-3,"b":true,"t":"2025-09-02T09:42:05.043Z","never":null,`+
-		`"e":1756806125.043,"before":-1.500,"ms":1,"back":0,"open":null,"o":{"r":1e400},"list":[1,1]}`, string(o.Done()))
+		`"e":1756806125.043,"before":-1.500,"ms":1,"back":0,"open":null,"p":"my-\"log-000000000000fedc","o":{"r":1e400},"list":[1,1]}`, string(o.Done()))
 }

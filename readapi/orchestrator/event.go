@@ -3,10 +3,12 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
 	"quipu/domain"
+	"quipu/domain/rawjson"
 	"quipu/domain/wire"
 	"quipu/readapi/object"
 )
@@ -72,13 +74,16 @@ func (n *Renderer) AppendAudited(ctx context.Context, dst []byte, e Event) ([]by
 }
 
 func (n *Renderer) append(ctx context.Context, dst []byte, e Event, audited bool) ([]byte, error) {
-	meta, metaErr := wire.DecodeMetadata(e.Metadata)
+	at, metaErr := wire.DecodeAt(e.Metadata)
+	if metaErr == nil {
+		metaErr = rawjson.Check(e.Metadata, domain.JSONDepthMax)
+	}
 	decoded, err := decode(e.Recorded)
 	name := Name(e.Type)
 	if !unknown(err) && (metaErr != nil || err != nil) {
 		name = Unreadable
 	}
-	f := &frame{Builder: object.New(dst), renderer: n, ctx: ctx, event: e, at: meta.At}
+	f := &frame{Builder: object.New(dst), renderer: n, ctx: ctx, event: e, at: at}
 	f.Str("event_type", name)
 	f.Open("data")
 	f.common()
@@ -91,10 +96,10 @@ func (n *Renderer) append(ctx context.Context, dst []byte, e Event, audited bool
 	f.Close()
 	f.Seconds("timestamp", f.at)
 	f.Int("offset", int64(e.Revision))
-	f.Str("position", e.Position.Cursor(n.options.LogID))
+	f.Position("position", n.options.LogID, e.Position)
 	f.Str("id", e.ID.String())
 	if audited {
-		f.audit(meta)
+		f.audit(metaErr == nil)
 	}
 	if f.err != nil {
 		return nil, f.err
@@ -119,23 +124,36 @@ func (f *frame) common() {
 	f.Time("timestamp", f.at)
 }
 
-// audit writes who and what caused the event, and its place in the chain of hashes.
-func (f *frame) audit(m wire.Metadata) {
+// auditFields are the keys of metadata that are shown, under their names here. The instant is shown
+// elsewhere.
+var auditFields = []struct{ stored, shown string }{
+	{"actor", "actor"},
+	{"command_id", "command_id"},
+	{"$correlationId", "correlation_id"},
+	{"$causationId", "causation_id"},
+	{"traceparent", "traceparent"},
+	{"prev", "prev_hash"},
+	{"data_sha256", "data_sha256"},
+}
+
+// audit writes who and what caused the event, and its place in the chain of hashes. The metadata's own
+// bytes are passed on: decoding them would take most of the time of a frame.
+func (f *frame) audit(readable bool) {
 	f.Open("audit")
 	f.Str("stream", string(f.event.Stream))
 	f.Str("type", f.event.Type)
-	f.Open("actor")
-	f.Str("kind", m.Actor.Kind)
-	f.Str("id", m.Actor.ID)
-	f.Str("via", m.Actor.Via)
-	f.Close()
-	f.Str("command_id", m.CommandID)
-	f.Str("correlation_id", m.CorrelationID)
-	f.StrOrNull("causation_id", m.CausationID)
-	f.StrOrNull("traceparent", m.Traceparent)
 	f.Str("hash", f.event.Hash().String())
-	f.StrOrNull("prev_hash", m.Prev)
-	f.Str("data_sha256", m.DataSHA256)
+	if readable {
+		members := rawjson.Members(f.event.Metadata)
+		for _, field := range auditFields {
+			i := slices.IndexFunc(members, func(m rawjson.Member) bool { return m.Key == field.stored })
+			if i < 0 {
+				f.Null(field.shown)
+				continue
+			}
+			f.Raw(field.shown, members[i].Value)
+		}
+	}
 	f.Close()
 }
 
