@@ -128,11 +128,12 @@ func (e *Executor) Run(ctx context.Context) error {
 	for _, l := range e.shards {
 		loops.Go(func() { e.loop(l) })
 	}
-	err := e.recover(ctx)
+	waiting, err := e.recover(ctx)
 	if ctx.Err() != nil {
 		err = nil // asked to stop meanwhile
 	} else if err == nil {
 		close(e.ready)
+		e.wg.Go(func() { e.doze(waiting) })
 		<-ctx.Done()
 	}
 	e.stop(domain.E(domain.KindUnavailable, "executor", "", "the server is stopping"))

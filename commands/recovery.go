@@ -11,30 +11,64 @@ import (
 	"time"
 
 	"quipu/domain"
+	"quipu/domain/rawjson"
 	"quipu/domain/wire"
 )
 
 // recover finds every unfinished run by a scan of the log and opens it: the oldest first, up to
-// the limit of active runs, the others in line behind them.
-func (e *Executor) recover(ctx context.Context) error {
+// the limit of active runs, the others in line behind them. Those that may only have to wait are
+// returned: a million sleepers must not stand in line before the runs that have something to do.
+func (e *Executor) recover(ctx context.Context) (mayWait []string, err error) {
 	open, err := e.openRuns(ctx)
 	if err != nil {
-		return fmt.Errorf("recover: %w", err)
+		return nil, fmt.Errorf("recover: %w", err)
 	}
-	for _, id := range open {
-		if !e.enter() {
-			if id = e.wait(id, false); id == "" {
-				continue
-			}
+	far := e.deps.Clock.Now().Add(e.limits.SleepAfter).UnixMilli()
+	for _, r := range open {
+		if r.due > far && e.limits.SleepingRunsMax > 0 {
+			mayWait = append(mayWait, r.id)
+			continue
 		}
-		if err := e.send(ctx, id, inOpen{runID: id}); err != nil {
-			return err
+		if err := e.admitOpen(ctx, r.id); err != nil {
+			return nil, err
 		}
 	}
 	if len(open) > 0 {
-		e.deps.Logger.Info("carrying on unfinished runs", "runs", len(open))
+		e.deps.Logger.Info("carrying on unfinished runs", "runs", len(open), "waiting", len(mayWait))
 	}
-	return nil
+	return mayWait, nil
+}
+
+// admitOpen opens a run that exists, or puts it in line.
+func (e *Executor) admitOpen(ctx context.Context, id string) error {
+	if !e.enter() {
+		if id = e.wait(id, false); id == "" {
+			return nil
+		}
+	}
+	return e.send(ctx, id, inOpen{runID: id})
+}
+
+// doze folds runs that may only have to wait, one after the other, and lets those sleep that do. The
+// others, and those that cannot be read, are opened like any.
+func (e *Executor) doze(ids []string) {
+	for _, id := range ids {
+		if e.work.Err() != nil {
+			return
+		}
+		l, err := load(e.work, e.deps.Log, e.deps.Blobs, RunStream(id), endOfStream)
+		if err == nil && l.state.Phase.Ended() {
+			continue // cancelled meanwhile
+		}
+		if err == nil {
+			due, waits := l.state.WaitsUntil()
+			if waits && due.Sub(e.deps.Clock.Now()) > e.limits.SleepAfter && e.sleepers.reserve() {
+				e.sleep(id, due)
+				continue
+			}
+		}
+		_ = e.admitOpen(e.work, id)
+	}
 }
 
 // scanPage is how many events one read of the scan asks for.
@@ -42,11 +76,18 @@ const scanPage = 4096
 
 const scanRetryFirst = 100 * time.Millisecond
 
-// openRuns lists the ids of runs without an end, in the order they started.
+// openRun is a run without an end.
+type openRun struct {
+	id    string
+	began domain.Position
+	due   int64 // the latest instant it has waited for, in Unix milliseconds; 0 if none
+}
+
+// openRuns lists the runs without an end, in the order they started.
 //
 // A log that is not there yet is waited for: the processes of a machine start in any order.
-func (e *Executor) openRuns(ctx context.Context) ([]string, error) {
-	order := map[domain.StreamID]domain.Position{}
+func (e *Executor) openRuns(ctx context.Context) ([]openRun, error) {
+	order := map[domain.StreamID]openRun{}
 	var after domain.Position
 	failures := 0
 	for {
@@ -71,21 +112,36 @@ func (e *Executor) openRuns(ctx context.Context) ([]string, error) {
 			if !strings.HasPrefix(string(r.Stream), RunStreamPrefix) {
 				continue
 			}
-			if wire.EndsRun(r.Type) {
+			switch {
+			case wire.EndsRun(r.Type):
 				delete(order, r.Stream)
-			} else if r.Revision == 0 {
-				order[domain.StreamID(strings.Clone(string(r.Stream)))] = r.Position // not the page with it
+			case r.Revision == 0:
+				stream := strings.Clone(string(r.Stream)) // not the page with it
+				order[domain.StreamID(stream)] = openRun{id: strings.TrimPrefix(stream, RunStreamPrefix), began: r.Position}
+			case r.Type == wire.RunTimerSet || r.Type == wire.RunTaskRetryScheduled:
+				if run, ok := order[r.Stream]; ok {
+					run.due = max(run.due, waitsUntil(r))
+					order[r.Stream] = run
+				}
 			}
 		}
 	}
 }
 
-func sortedRuns(order map[domain.StreamID]domain.Position) []string {
-	streams := slices.Collect(maps.Keys(order))
-	slices.SortFunc(streams, func(a, b domain.StreamID) int { return cmp.Compare(order[a], order[b]) })
-	ids := make([]string, len(streams))
-	for i, s := range streams {
-		ids[i] = strings.TrimPrefix(string(s), RunStreamPrefix)
+// waitsUntil reads when a stored timer or retry is due; 0 if it does not say.
+func waitsUntil(r *domain.Recorded) int64 {
+	field := "/due_at"
+	if r.Type == wire.RunTaskRetryScheduled {
+		field = "/retry_at"
 	}
-	return ids
+	raw, _ := rawjson.Get(r.Data, field)
+	at, err := time.Parse(`"`+domain.TimeLayout+`"`, string(raw))
+	if err != nil {
+		return 0
+	}
+	return at.UnixMilli()
+}
+
+func sortedRuns(order map[domain.StreamID]openRun) []openRun {
+	return slices.SortedFunc(maps.Values(order), func(a, b openRun) int { return cmp.Compare(a.began, b.began) })
 }

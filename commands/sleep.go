@@ -173,12 +173,7 @@ func (e *Executor) ring() {
 		if id == "" {
 			break
 		}
-		if !e.enter() {
-			id = e.wait(id, false)
-		}
-		if id != "" {
-			_ = e.send(e.work, id, inOpen{runID: id})
-		}
+		_ = e.admitOpen(e.work, id)
 	}
 	e.countSleepers()
 	e.alarm()

@@ -14,9 +14,12 @@ import (
 	"quipu/commands"
 	"quipu/commands/node"
 	"quipu/domain"
+	"quipu/domain/domaintest"
 	"quipu/domain/run"
 	"quipu/domain/wire"
 	"quipu/domain/workflow"
+	"quipu/eventbus"
+	"quipu/infra/clock"
 	"quipu/infra/clock/clocktest"
 )
 
@@ -220,15 +223,63 @@ func TestExecutor_ThousandsSleepWhileOthersRun(t *testing.T) {
 	}
 	through("beside")
 	stop()
+	limits.PendingRunsMax = 10
 	e, _ = w.start(t, limits, noop("noop"), pause())
+	through("after a restart, before all sleep again")
 	eventually(t, e, commands.Counts{Sleeping: runs})
-	through("after a restart")
 	c.Advance(24 * time.Hour)
 	// Those that waited in line until their timer was set meanwhile are due a moment later.
 	require.Eventually(t, func() bool { c.Advance(time.Minute); return e.Counts() == commands.Counts{} }, 60*time.Second, time.Millisecond)
 	for _, id := range ids {
 		ended(t, e, id, run.PhaseCompleted)
 	}
+}
+
+// Sleepers cost a start the time to read and fold each; requests do not wait for that.
+func BenchmarkExecutor_Recover20000SleepingRuns(b *testing.B) {
+	const runs = 20_000
+	w := newWorld()
+	for i := range runs {
+		w.asleep(b, fmt.Sprintf("asleep-%d", i))
+	}
+	registry, err := node.NewRegistry(noop("noop"), pause())
+	require.NoError(b, err)
+	for b.Loop() {
+		e := commands.NewExecutor(commands.Deps{
+			Log: w.log, Blobs: w.blobs, Secrets: commands.Secrets{Vault: w.vault, Blobs: w.blobs}, Effects: eventbus.NewEffects(64, nil),
+			Registry: registry, Compute: commands.Compute{Registry: registry, Blobs: w.blobs}, Clock: clock.System{}, IDs: clock.System{},
+		}, commands.Limits{ActiveRunsMax: 1000})
+		ctx, cancel := context.WithCancel(b.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- e.Run(ctx) }()
+		<-e.Ready()
+		for e.Counts().Sleeping < runs {
+			runtime.Gosched()
+		}
+		cancel()
+		require.NoError(b, <-ended)
+	}
+}
+
+// asleep stores a run that waits for a timer of a month.
+func (w *world) asleep(b *testing.B, id string) {
+	n := pausing("720h").Nodes[1]
+	n.Params, n.Timer = domain.Raw([]byte(`{"for":"720h"}`)), true
+	start := domaintest.Start(b, workflow.Definition{Nodes: []workflow.Node{n}}, `{}`)
+	start.At, start.RunID = clock.System{}.Now(), id
+	registry, _ := node.NewRegistry(pause())
+	dec, err := run.Decide(run.New(), start, commands.Compute{Registry: registry})
+	require.NoError(b, err)
+	head := wire.NewHead()
+	var events []domain.Pending
+	for _, e := range dec.Events {
+		var p domain.Pending
+		typ, data := wire.EncodeRun(e)
+		p, head = wire.Seal(commands.RunStream(id), head, dec.Next.LastAt, wire.Cause{CommandID: "start:" + id}, typ, data)
+		events = append(events, p)
+	}
+	_, err = w.log.Append(b.Context(), commands.RunStream(id), domain.NoStream, events)
+	require.NoError(b, err)
 }
 
 // What a sleeping run costs in memory.
