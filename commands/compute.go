@@ -100,7 +100,8 @@ func (c Compute) Due(function string, input domain.Value, at time.Time) (time.Ti
 
 // Render evaluates the templates in a task's parameters. What a template reads and gives back follows
 // the same rules as what a pure node does: secrets are masks, a value that is a mask becomes its
-// secret again. Within a longer text a mask stays a mask.
+// secret again. Within a longer text a mask stays a mask; a
+// node gets the secret in its place under a secret key (fillMasks).
 func (c Compute) Render(params domain.Value, scope run.Scope) (domain.Value, error) {
 	t, err := expression.ParseTemplates(params.JSON)
 	if err != nil || t == nil {
