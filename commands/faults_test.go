@@ -417,3 +417,45 @@ func (l unreadAtFirst) ReadAll(ctx context.Context, after domain.Position, max i
 	}
 	return l.Log.ReadAll(ctx, after, max)
 }
+
+// A timer that is due while the log takes nothing, or does not say whether it did, ends its task once,
+// at the instant it was due or after.
+func TestExecutor_TimerWhileTheLogFails(t *testing.T) {
+	w := newWorld()
+	var down atomic.Bool
+	var tries atomic.Int64
+	w.through = func(l commands.Log) commands.Log {
+		return appendFunc{l, func(ctx context.Context, s domain.StreamID, r domain.Revision, events []domain.Pending) (commands.Appended, error) {
+			if !down.Load() || !strings.HasPrefix(string(s), commands.RunStreamPrefix) {
+				return l.Append(ctx, s, r, events)
+			}
+			switch tries.Add(1) % 3 {
+			case 0:
+				_, _ = l.Append(ctx, s, r, events)
+				return commands.Appended{}, domain.E(domain.KindIndeterminate, "append", string(s), "test")
+			case 1:
+				return commands.Appended{}, domain.E(domain.KindUnavailable, "append", string(s), "test")
+			}
+			return commands.Appended{}, domain.E(domain.KindIndeterminate, "append", string(s), "test")
+		}}
+	}
+	e, _ := w.start(t, commands.Limits{SleepAfter: 50 * time.Millisecond, AppendRetryMax: time.Millisecond}, noop("noop"), pause())
+	var ids []string
+	for i, wait := range []string{"800ms", "20ms", "0s"} {
+		out, err := e.StartRun(t.Context(), request(fmt.Sprint("r", i), pausing(wait)))
+		require.NoError(t, err)
+		ids = append(ids, out.RunID)
+	}
+	down.Store(true)
+	require.Eventually(t, func() bool { return tries.Load() >= 9 }, 10*time.Second, time.Millisecond)
+	down.Store(false)
+	for _, id := range ids {
+		s, err := e.Await(t.Context(), id, 20*time.Second)
+		require.NoError(t, err)
+		require.Equal(t, run.PhaseCompleted, s.Phase)
+		require.Equal(t, []string{
+			"started", "task_started", "task_completed", "task_started", "timer_set", "task_completed", "task_started", "task_completed", "completed",
+		}, w.types(t, id))
+	}
+	eventually(t, e, commands.Counts{})
+}
