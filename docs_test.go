@@ -14,7 +14,10 @@ import (
 	"quipu/domain/workflow"
 	"quipu/eventbus"
 	"quipu/infra/embedded"
+	"quipu/projections/view"
 	"quipu/readapi"
+	"quipu/readapi/history"
+	"quipu/readapi/params"
 )
 
 // The table of bounds is a promise: a number changed in the code alone would make it a false one.
@@ -22,14 +25,14 @@ func TestGuarantees_BoundsEqualTheConstants(t *testing.T) {
 	doc, err := os.ReadFile("docs/guarantees.md")
 	require.NoError(t, err)
 	for row, want := range map[string]string{
-		"events and bytes of one append":                           fmt.Sprintf("%d, %d KiB", domain.AppendEventsMax, domain.AppendBytesMax>>10),
-		"task starts per decision":                                 fmt.Sprint(domain.ReadyBatchMax),
-		"parallel tasks of one run":                                thousands(domain.ParallelTasksMax),
-		"tasks and edges of a definition":                          thousands(domain.TasksMax) + ", 50,000",
-		"a workflow's description":                                 fmt.Sprintf("%d KiB", workflow.DescriptionBytesMax>>10),
-		"names":                                                    fmt.Sprintf("%d bytes", domain.NameBytesMax),
-		"nesting of JSON":                                          fmt.Sprintf("%d levels", domain.JSONDepthMax),
-		"payload field inside an event":                            fmt.Sprintf("%d KiB", domain.PayloadInlineBytesMax>>10),
+		"events and bytes of one append":  fmt.Sprintf("%d, %d KiB", domain.AppendEventsMax, domain.AppendBytesMax>>10),
+		"task starts per decision":        fmt.Sprint(domain.ReadyBatchMax),
+		"parallel tasks of one run":       thousands(domain.ParallelTasksMax),
+		"tasks and edges of a definition": thousands(domain.TasksMax) + ", 50,000",
+		"a workflow's description":        fmt.Sprintf("%d KiB", workflow.DescriptionBytesMax>>10),
+		"names":                           fmt.Sprintf("%d bytes", domain.NameBytesMax),
+		"nesting of JSON":                 fmt.Sprintf("%d levels", domain.JSONDepthMax),
+		"payload field inside an event":   fmt.Sprintf("%d KiB", domain.PayloadInlineBytesMax>>10),
 		"attempts a definition may ask for; lost with the process": fmt.Sprintf("%d; %d", workflow.RetryAttemptsMax, domainrun.RecoveriesMax),
 		"timeout and retry delay a definition may ask for":         fmt.Sprintf("%d h each", workflow.RetryDelayMax/time.Hour),
 		"the templates of one task":                                fmt.Sprintf("%s, %d KiB of expressions, %d MiB of results; data and steps as of one expression", thousands(expression.TemplatesMax), expression.TemplateSourceBytesMax>>10, expression.TemplateBytesMax>>20),
@@ -40,6 +43,12 @@ func TestGuarantees_BoundsEqualTheConstants(t *testing.T) {
 		"messages from a socket's client":                          fmt.Sprintf("%d KiB; %d a second", readapi.InboundBytesMax>>10, readapi.InboundPerSecondMax),
 		"a slow reader; a silent client":                           fmt.Sprintf("1 KiB/s over 30 s; %d s", readapi.SilenceDefault/time.Second),
 		"an expression":                                            fmt.Sprintf("%d KiB, %s nodes, %d MiB of data, %s steps", expression.SourceBytesMax>>10, thousands(expression.NodesMax), expression.ScopeBytesMax>>20, thousands(expression.WorkMax)),
+		"items of a page; its items' bytes":                        fmt.Sprintf("%d; %d MiB", view.LimitMax, history.PageBytesMaxDefault>>20),
+		"`offset` of a list; its total":                            thousands(view.OffsetMax) + "; " + thousands(view.TotalMax),
+		"a text in a query; items of a list in one":                fmt.Sprintf("%d bytes; %d", params.TextBytesMax, params.ListItemsMax),
+		"reads by id at once; lists waiting for their view":        fmt.Sprintf("%d; %s", history.FoldsMaxDefault, thousands(history.WaitersMaxDefault)),
+		"a read by id":                                             fmt.Sprintf("%d s", history.FoldTimeoutDefault/time.Second),
+		"outputs in one execution":                                 fmt.Sprintf("%d MiB", history.ResultsBytesMaxDefault>>20),
 	} {
 		require.Contains(t, string(doc), "\n| "+row+" | "+want+" | ")
 	}
