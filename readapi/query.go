@@ -100,7 +100,8 @@ func (r *request) parseCursor(query func(string) string, faults *faultList) {
 		}
 		if bad {
 			faults.add("query/"+key, fmt.Sprintf("%q is not an offset: write a whole number from 0%s", clip(value), map[bool]string{
-				true: " (or -1), or <offset>:<part>", false: ", or latest"}[key == "after"]))
+				true: " (or -1), or <offset>:<part>", false: ", or latest",
+			}[key == "after"]))
 			continue
 		}
 		r.cursor, r.offset = cursorFrom, domain.Revision(n)

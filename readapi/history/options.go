@@ -5,6 +5,20 @@ import (
 	"time"
 )
 
+// Defaults of Options.
+const (
+	FreshWaitDefault       = 2 * time.Second
+	ReadTimeoutDefault     = 10 * time.Second
+	FoldTimeoutDefault     = 10 * time.Second
+	ListsMaxDefault        = 16
+	FoldsMaxDefault        = 16
+	GateWaitDefault        = time.Second
+	WaitersMaxDefault      = 1000
+	InlineBytesMaxDefault  = 256 << 10
+	ResultsBytesMaxDefault = 4 << 20
+	PageBytesMaxDefault    = 4 << 20
+)
+
 // Options bound what reading may cost. The zero value means the defaults.
 type Options struct {
 	// FreshWait is how long a list waits for its view to reach what this node has seen (default 2s,
@@ -32,15 +46,15 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.FreshWait = cmp.Or(o.FreshWait, 2*time.Second)
-	o.ReadTimeout = cmp.Or(o.ReadTimeout, 10*time.Second)
-	o.FoldTimeout = cmp.Or(o.FoldTimeout, 10*time.Second)
-	o.ListsMax = cmp.Or(o.ListsMax, 16)
-	o.FoldsMax = cmp.Or(o.FoldsMax, 16)
-	o.GateWait = cmp.Or(o.GateWait, time.Second)
-	o.WaitersMax = cmp.Or(o.WaitersMax, 1000)
-	o.InlineBytesMax = cmp.Or(o.InlineBytesMax, 256<<10)
-	o.ResultsBytesMax = cmp.Or(o.ResultsBytesMax, 4<<20)
-	o.PageBytesMax = cmp.Or(o.PageBytesMax, 4<<20)
+	o.FreshWait = cmp.Or(o.FreshWait, FreshWaitDefault)
+	o.ReadTimeout = cmp.Or(o.ReadTimeout, ReadTimeoutDefault)
+	o.FoldTimeout = cmp.Or(o.FoldTimeout, FoldTimeoutDefault)
+	o.ListsMax = cmp.Or(o.ListsMax, ListsMaxDefault)
+	o.FoldsMax = cmp.Or(o.FoldsMax, FoldsMaxDefault)
+	o.GateWait = cmp.Or(o.GateWait, GateWaitDefault)
+	o.WaitersMax = cmp.Or(o.WaitersMax, WaitersMaxDefault)
+	o.InlineBytesMax = cmp.Or(o.InlineBytesMax, InlineBytesMaxDefault)
+	o.ResultsBytesMax = cmp.Or(o.ResultsBytesMax, ResultsBytesMaxDefault)
+	o.PageBytesMax = cmp.Or(o.PageBytesMax, PageBytesMaxDefault)
 	return o
 }
