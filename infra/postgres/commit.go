@@ -55,13 +55,11 @@ func (s *store) Commit(ctx context.Context, c projections.Changes) error {
 }
 
 // unsure reports whether a commit that was sent may have happened all the same: the server did not
-// refuse it in a session that goes on.
+// refuse it in a session that goes on. (What pgconn says about safe retries is about its last call,
+// which may be a second look at a connection that was lost after sending.)
 func unsure(err error) bool {
 	var refused *pgconn.PgError
-	if !errors.As(err, &refused) {
-		return !pgconn.SafeToRetry(err)
-	}
-	return refused.Severity == "FATAL" || refused.Severity == "PANIC"
+	return !errors.As(err, &refused) || refused.Severity == "FATAL" || refused.Severity == "PANIC"
 }
 
 // prepare reads the shape of the tables if it is not known.
@@ -70,7 +68,7 @@ func (s *store) prepare(ctx context.Context) error {
 		return nil
 	}
 	var sh shape
-	if _, err := s.read(ctx, "commit", func(b *batch) { s.askShape(b, &sh) }); err != nil {
+	if _, err := s.read(ctx, "commit", func(b *batch) { sh = shape{}; s.askShape(b, &sh) }); err != nil {
 		return err
 	}
 	s.shape = &sh
@@ -85,6 +83,12 @@ func (s *store) commit(ctx context.Context, c *projections.Changes) (sent bool, 
 	}
 	defer conn.Release()
 	pg := conn.Conn().PgConn()
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if pg.IsClosed() {
+		return false, errors.New("the connection is closed")
+	}
 
 	var b batch
 	made := need(s.shape.partitions, c, s.shape.width)

@@ -66,6 +66,12 @@ func sqlState(err error) string {
 	return ""
 }
 
+// cut reports whether the connection was lost, while the caller still waits: what only reads may be
+// tried again, on another one. Connections of a pool die unseen when their server is restarted.
+func cut(ctx context.Context, err error) bool {
+	return err != nil && ctx.Err() == nil && sqlState(err) == "" && domain.KindOf(err) == domain.KindInternal
+}
+
 func goneState(state string) bool { return state == stateNoTable || state == stateNoSchema }
 
 // translate turns what pgx says into an error of ours. ctx is the caller's: when it ended, that is why.

@@ -23,7 +23,7 @@ func (v *Views) timeoutSQL() string {
 func (v *Views) query(ctx context.Context, op, subject string, ask func(b *batch, schema string)) (view.Checkpoint, error) {
 	bounded, cancel := context.WithTimeout(ctx, v.o.ReadTimeout+cancelGrace)
 	defer cancel()
-	for range retries {
+	for attempt := range retries {
 		as, err := v.ask(bounded, ask)
 		state := sqlState(err)
 		switch {
@@ -31,6 +31,8 @@ func (v *Views) query(ctx context.Context, op, subject string, ask func(b *batch
 			v.current.Store(0)
 			continue
 		case state == stateSerialize || state == stateDeadlock:
+			continue
+		case attempt == 0 && cut(ctx, err):
 			continue
 		case err != nil:
 			return view.Checkpoint{}, translate(ctx, op, subject, err)

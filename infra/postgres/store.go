@@ -66,18 +66,22 @@ func send(ctx context.Context, pool *pgxpool.Pool, b *batch) error {
 	return err
 }
 
-// read asks questions of one generation in one snapshot, on the connections of commits.
+// read asks questions of one generation in one snapshot, on the connections of commits. ask may be
+// called twice: answers begin empty.
 func (s *store) read(ctx context.Context, op string, ask func(b *batch)) (h head, err error) {
 	bounded, cancel := context.WithTimeout(ctx, s.v.o.CommitTimeout)
 	defer cancel()
-	var b batch
-	s.v.inSnapshot(&b, func(b *batch) {
-		askHead(b, s.schema, &h)
-		if ask != nil {
+	for range 2 {
+		var b batch
+		s.v.inSnapshot(&b, func(b *batch) {
+			askHead(b, s.schema, &h)
 			ask(b)
+		})
+		if err = send(bounded, s.v.writers, &b); !cut(ctx, err) {
+			break
 		}
-	})
-	err = translate(ctx, op, "views", send(bounded, s.v.writers, &b))
+	}
+	err = translate(ctx, op, "views", err)
 	if err == nil && h.retired {
 		err = gone(op)
 	}
@@ -117,6 +121,8 @@ func (s *store) Runs(ctx context.Context, ids []string) (map[string]projections.
 	}
 	id := make(map[domain.Position]string, len(ids))
 	_, err := s.read(ctx, "load", func(b *batch) {
+		clear(id)
+		clear(runs)
 		var a args
 		list := a.list(ids)
 		b.add("SELECT "+executions.list("")+" FROM "+s.schema+".executions WHERE id = ANY("+list+")", a, func(r *record) {
@@ -145,6 +151,7 @@ func (s *store) Workflows(ctx context.Context, ids []string) (map[string]view.Wo
 		return found, nil
 	}
 	_, err := s.read(ctx, "load", func(b *batch) {
+		clear(found)
 		var a args
 		list := a.list(ids)
 		b.add("SELECT "+workflows.list("")+" FROM "+s.schema+".workflows WHERE id = ANY("+list+")", a, func(r *record) {
@@ -161,6 +168,7 @@ func (s *store) Workflows(ctx context.Context, ids []string) (map[string]view.Wo
 // Parked implements projections.Store.
 func (s *store) Parked(ctx context.Context, max int) (all []view.Parked, err error) {
 	_, err = s.read(ctx, "list parked", func(b *batch) {
+		all = nil
 		var a args
 		limit := a.big(int64(max))
 		b.add("SELECT "+parked.list("")+" FROM "+s.schema+".parked ORDER BY position, projector LIMIT "+limit, a, func(r *record) {

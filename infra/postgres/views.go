@@ -79,6 +79,10 @@ func Open(ctx context.Context, url string, o Options) (*Views, error) {
 		c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 			return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
 		}
+		if p.pool == &v.keepers {
+			// Rare and without a second try: look first whether an idle connection still stands.
+			config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true }
+		}
 		if *p.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 			_ = v.Close()
 			return nil, domain.Wrap(domain.KindInvalid, "open", "views in Postgres", err)
