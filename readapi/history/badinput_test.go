@@ -23,7 +23,11 @@ var wrong = map[string]string{
 // D17, D18: every parameter of every route with every wrong value: never a 5xx, never a hang, and a
 // refusal names the parameter.
 func TestD17_WrongValuesOfEveryParameter(t *testing.T) {
-	w := newWorld(t, nil)
+	eachStore(t, testD17_WrongValuesOfEveryParameter)
+}
+
+func testD17_WrongValuesOfEveryParameter(t *testing.T, open openFunc) {
+	w := open(t, nil)
 	id := w.dag("f", "r", noop("a"))
 	w.ended(id)
 	wf := w.createWorkflow("w")

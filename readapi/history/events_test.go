@@ -11,8 +11,10 @@ import (
 )
 
 // S2-15, S2-22, D18, D19: the event log, its frames and each of its filters.
-func TestS2_15_D19_Events(t *testing.T) {
-	w := newWorld(t, nil)
+func TestS2_15_D19_Events(t *testing.T) { eachStore(t, testS2_15_D19_Events) }
+
+func testS2_15_D19_Events(t *testing.T, open openFunc) {
+	w := open(t, nil)
 	id := w.dagWith("f", "r", map[string]any{"api_key": "sk-very-secret-value"}, noop("a"), of("bad", "b"))
 	w.ended(id)
 	other := w.dag("f", "r2", noop("a"))
@@ -78,8 +80,10 @@ func TestS2_15_D19_Events(t *testing.T) {
 }
 
 // S2-16, D19: by workflow, by execution, narrowed; the story in order.
-func TestS2_16_D19_WorkflowEvents(t *testing.T) {
-	w := newWorld(t, nil)
+func TestS2_16_D19_WorkflowEvents(t *testing.T) { eachStore(t, testS2_16_D19_WorkflowEvents) }
+
+func testS2_16_D19_WorkflowEvents(t *testing.T, open openFunc) {
+	w := open(t, nil)
 	wf := w.createWorkflow("w")
 	first, second := w.execute(wf, `{}`), w.execute(wf, `{}`)
 	all := w.get("/api/workflows/" + wf + "/events?limit=200").list()

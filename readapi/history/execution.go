@@ -55,7 +55,7 @@ func (r *Routes) byID(c *fiber.Ctx, show func(context.Context, *story) ([]byte, 
 		return err
 	}
 	defer r.folds.leave()
-	s, err := r.tell(ctx, id, u, r.options.ResultsBytesMax)
+	s, err := r.tell(ctx, id, u, r.options)
 	if err != nil {
 		return timedOut(err)
 	}
@@ -157,7 +157,7 @@ func nodeFields(o *object.Builder, t *taskStory, shown valueShow) error {
 	o.Int("attempts", int64(t.Attempts))
 	o.Time("started_at", t.StartedAt)
 	o.Time("ended_at", t.EndedAt)
-	return shown.failure(o, t.Error, "", t.details)
+	return shown.failure(o, t)
 }
 
 // output writes output_data: of the nodes of type end, one by itself or several by name; of a run
@@ -282,35 +282,40 @@ func (s valueShow) add(o *object.Builder, k string, v domain.Value, absent strin
 	return nil
 }
 
-// output writes what a task gave: a link to its event if the execution's outputs are too large
-// together.
+// output writes what a task gave.
 func (s valueShow) output(o *object.Builder, k string, t *taskStory) error {
-	if t.outputLen > 0 && t.output.Absent() {
-		o.Open(k)
-		o.Str("href", "/api/events?"+url.Values{
-			"execution_id": {s.executionID}, "node_id": {t.Task.Task}, "event_type": {"node.completed"},
-		}.Encode())
-		o.Int("bytes", int64(t.outputLen))
-		o.Close()
-		return nil
-	}
-	return s.add(o, k, t.output, "null")
+	return s.held(o, k, t.output, t, "node.completed", "null")
 }
 
-// failure writes an error object, null for none.
-func (s valueShow) failure(o *object.Builder, e view.Error, task string, details domain.Value) error {
-	if e == (view.Error{}) {
+// held writes a value of a task: a link to its event if the execution's values are too large together.
+func (s valueShow) held(o *object.Builder, k string, v held, t *taskStory, eventType, absent string) error {
+	if !v.left {
+		return s.add(o, k, v.Value, absent)
+	}
+	o.Open(k)
+	o.Str("href", "/api/events?"+url.Values{
+		"execution_id": {s.executionID}, "node_id": {t.Task.Task}, "event_type": {eventType},
+	}.Encode())
+	o.Int("bytes", int64(v.bytes))
+	o.Close()
+	return nil
+}
+
+// failure writes why a task's last attempt failed, null if it did not.
+func (s valueShow) failure(o *object.Builder, t *taskStory) error {
+	if t.Error == (view.Error{}) {
 		o.Null("error")
 		return nil
 	}
 	o.Open("error")
-	o.Str("type", e.Type)
-	o.Str("code", e.Code)
-	o.Str("message", e.Message)
-	if task != "" {
-		o.Str("task", task)
+	o.Str("type", t.Error.Type)
+	o.Str("code", t.Error.Code)
+	o.Str("message", t.Error.Message)
+	eventType := "node.failed"
+	if t.Status != view.Failed {
+		eventType = "task_retry_scheduled"
 	}
-	err := s.add(o, "details", details, "{}")
+	err := s.held(o, "details", t.details, t, eventType, "{}")
 	o.Close()
 	return err
 }

@@ -83,7 +83,11 @@ func TestD20_FailedCancelledAndRunning(t *testing.T) {
 
 // Users' JSON comes back as it was written, and what is large as a link.
 func TestExecution_ValuesAsWrittenAndLinks(t *testing.T) {
-	w := newWorld(t, nil)
+	eachStore(t, testExecution_ValuesAsWrittenAndLinks)
+}
+
+func testExecution_ValuesAsWrittenAndLinks(t *testing.T, open openFunc) {
+	w := open(t, nil)
 	id := w.dag("f", "r", of("raw", "raw"), of("big", "big"))
 	w.ended(id)
 	a := w.get("/api/executions/" + id)
@@ -91,7 +95,7 @@ func TestExecution_ValuesAsWrittenAndLinks(t *testing.T) {
 	big := a.ok()["node_outputs"].(map[string]any)["big"]
 	require.Len(t, big, 80<<10, "within what is shown in one answer")
 
-	small := newWorld(t, func(p *ports) { p.options.InlineBytesMax = 1000; p.options.ResultsBytesMax = 60 })
+	small := open(t, func(p *ports) { p.options.InlineBytesMax = 1000; p.options.ResultsBytesMax = 60 })
 	id = small.dag("f", "r", of("raw", "raw"), of("big", "big"))
 	small.ended(id)
 	outputs := small.get("/api/executions/" + id).ok()["node_outputs"].(map[string]any)

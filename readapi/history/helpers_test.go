@@ -29,6 +29,7 @@ import (
 	"quipu/eventbus"
 	"quipu/infra/clock"
 	"quipu/infra/memory"
+	"quipu/infra/sqlite"
 	"quipu/projections"
 	"quipu/readapi"
 	"quipu/readapi/history"
@@ -104,6 +105,29 @@ type ports struct {
 	stopped bool
 }
 
+// store is a database of views.
+type store interface {
+	projections.Generations
+	history.Views
+}
+
+// openFunc is newWorld over one database.
+type openFunc func(testing.TB, func(*ports)) *world
+
+// eachStore runs a test over the model in memory and over the database of the embedded profile.
+func eachStore(t *testing.T, test func(*testing.T, openFunc)) {
+	t.Run("memory", func(t *testing.T) { test(t, newWorld) })
+	t.Run("sqlite", func(t *testing.T) {
+		test(t, func(t testing.TB, change func(*ports)) *world {
+			return newWorldOn(t, change, func(log *memory.Log) store {
+				views, err := sqlite.Open(t.TempDir(), log, sqlite.Options{})
+				require.NoError(t, err)
+				return views
+			})
+		})
+	})
+}
+
 // world is the executor, the stored workflows, the projections and both halves of the API over memory
 // adapters and a real listener.
 type world struct {
@@ -111,7 +135,6 @@ type world struct {
 	log      *memory.Log
 	blobs    *memory.Blobs
 	executor *commands.Executor
-	views    *memory.Views
 	runner   *projections.Runner
 	base     string
 	hold     chan struct{} // nodes of type "hold" wait for it to be closed
@@ -119,10 +142,16 @@ type world struct {
 }
 
 func newWorld(t testing.TB, change func(*ports)) *world {
+	return newWorldOn(t, change, func(*memory.Log) store { return memory.NewViews() })
+}
+
+func newWorldOn(t testing.TB, change func(*ports), open func(*memory.Log) store) *world {
 	t.Helper()
 	hold := make(chan struct{})
 	var once atomic.Bool
-	w := &world{t: t, log: memory.NewLog(), blobs: memory.NewBlobs(), views: memory.NewViews(), hold: hold}
+	w := &world{t: t, log: memory.NewLog(), blobs: memory.NewBlobs(), hold: hold}
+	views := open(w.log)
+	t.Cleanup(func() { require.NoError(t, views.Close()) })
 	w.release = func() {
 		if once.CompareAndSwap(false, true) {
 			close(hold)
@@ -158,8 +187,8 @@ func newWorld(t testing.TB, change func(*ports)) *world {
 	stored := commands.NewDefinitions(commands.DefinitionDeps{
 		Log: w.log, Blobs: w.blobs, Secrets: secrets, Clock: clock.System{}, IDs: clock.System{}, Registry: registry, Starter: w.executor,
 	})
-	w.runner = projections.NewRunner(w.views, feed{w.log}, clock.System{}, projections.Options{})
-	p := ports{views: w.views, log: w.log, freshness: fresh{w.log, w.runner}}
+	w.runner = projections.NewRunner(views, feed{w.log}, clock.System{}, projections.Options{})
+	p := ports{views: views, log: w.log, freshness: fresh{w.log, w.runner}}
 	if change != nil {
 		change(&p)
 	}

@@ -13,8 +13,10 @@ import (
 )
 
 // S2-12, D21: every run of every dialect is listed, newest first, with what the object by id says.
-func TestS2_12_D21_OneHistory(t *testing.T) {
-	w := newWorld(t, nil)
+func TestS2_12_D21_OneHistory(t *testing.T) { eachStore(t, testS2_12_D21_OneHistory) }
+
+func testS2_12_D21_OneHistory(t *testing.T, open openFunc) {
+	w := open(t, nil)
 	lao := w.dag("f", "r", noop("a"))
 	w.ended(lao)
 	api := w.execute(w.createWorkflow("w"), `{}`)
@@ -39,8 +41,10 @@ func TestS2_12_D21_OneHistory(t *testing.T) {
 }
 
 // D18: each filter alone, and together.
-func TestD18_ExecutionFilters(t *testing.T) {
-	w := newWorld(t, nil)
+func TestD18_ExecutionFilters(t *testing.T) { eachStore(t, testD18_ExecutionFilters) }
+
+func testD18_ExecutionFilters(t *testing.T, open openFunc) {
+	w := open(t, nil)
 	done := w.dag("flow one", "r1", noop("a"))
 	bad := w.dag("flow one", "r2", of("bad", "b"))
 	held := w.dag("flow two", "r1", of("hold", "h"))
@@ -77,8 +81,10 @@ func TestD18_ExecutionFilters(t *testing.T) {
 }
 
 // D18: pages by cursor, by offset and by number; together they are the whole list.
-func TestD18_Paging(t *testing.T) {
-	w := newWorld(t, nil)
+func TestD18_Paging(t *testing.T) { eachStore(t, testD18_Paging) }
+
+func testD18_Paging(t *testing.T, open openFunc) {
+	w := open(t, nil)
 	var want []string
 	for i := range 7 {
 		id := w.dag("f", fmt.Sprint(i), noop("a"))
@@ -120,8 +126,10 @@ func TestD18_Paging(t *testing.T) {
 }
 
 // D18: a cursor stays right while executions arrive and change their status.
-func TestD18_CursorWhileStatusesChange(t *testing.T) {
-	w := newWorld(t, nil)
+func TestD18_CursorWhileStatusesChange(t *testing.T) { eachStore(t, testD18_CursorWhileStatusesChange) }
+
+func testD18_CursorWhileStatusesChange(t *testing.T, open openFunc) {
+	w := open(t, nil)
 	var held []string
 	for i := range 4 {
 		held = append([]string{w.dag("f", fmt.Sprint(i), of("hold", "h"))}, held...)
@@ -142,8 +150,10 @@ func TestD18_CursorWhileStatusesChange(t *testing.T) {
 }
 
 // A list shows small inputs, and says where a large one is.
-func TestExecutions_LargeInputIsALink(t *testing.T) {
-	w := newWorld(t, nil)
+func TestExecutions_LargeInputIsALink(t *testing.T) { eachStore(t, testExecutions_LargeInputIsALink) }
+
+func testExecutions_LargeInputIsALink(t *testing.T, open openFunc) {
+	w := open(t, nil)
 	id := w.dagWith("f", "r", map[string]any{"doc": string(make80K()[:5000])}, noop("a"))
 	blob := w.dagWith("f", "r2", map[string]any{"doc": string(make80K())}, noop("a"))
 	for _, item := range w.get("/api/executions").list().Items {
@@ -181,7 +191,11 @@ func TestLists_PageBytesAreBounded(t *testing.T) {
 
 // D22: a list right after a write shows it; one whose view stands still says so.
 func TestD22_ListsWaitForWhatWasAcknowledged(t *testing.T) {
-	w := newWorld(t, nil)
+	eachStore(t, testD22_ListsWaitForWhatWasAcknowledged)
+}
+
+func testD22_ListsWaitForWhatWasAcknowledged(t *testing.T, open openFunc) {
+	w := open(t, nil)
 	for i := range 30 {
 		id := w.dag("f", fmt.Sprint(i), noop("a"))
 		p := w.get("/api/executions?limit=1").list()

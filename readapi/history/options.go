@@ -39,7 +39,8 @@ type Options struct {
 	WaitersMax int
 	// InlineBytesMax is the largest blob shown in an answer; above it stands a link (default 256 KiB).
 	InlineBytesMax int
-	// ResultsBytesMax bounds the node outputs in one execution; those beyond are links (default 4 MiB).
+	// ResultsBytesMax bounds the outputs and the errors' details in one execution; those beyond are
+	// links (default 4 MiB).
 	ResultsBytesMax int
 	// PageBytesMax ends a page early, with a cursor, once its items take that much (default 4 MiB).
 	PageBytesMax int

@@ -23,12 +23,12 @@ const readPage = 500
 // needs, it keeps what people ask: when each task began and ended, how often it was tried, and why it
 // failed.
 type story struct {
-	row     view.Execution
-	input   domain.Value
-	nodes   []*nodeStory // in the definition's order
-	byName  map[string]*nodeStory
-	began   []*taskStory // every iteration of every task, in order of beginning or skipping
-	results int          // bytes of outputs kept
+	row    view.Execution
+	input  domain.Value
+	nodes  []*nodeStory // in the definition's order
+	byName map[string]*nodeStory
+	began  []*taskStory // every iteration of every task, in order of beginning or skipping
+	kept   int          // bytes of outputs and of errors' details
 }
 
 // nodeStory is one vertex of the definition.
@@ -40,10 +40,16 @@ type nodeStory struct {
 // taskStory is one iteration of a task.
 type taskStory struct {
 	view.Task
-	details   domain.Value // of its error
-	output    domain.Value
-	outputLen int  // bytes of the output; kept even if the output is not
+	details   held // of its error
+	output    held
 	completed bool // output is one, even if null
+}
+
+// held is a value, or only its size if the run's values are too many to be kept together.
+type held struct {
+	domain.Value
+	bytes int
+	left  bool // out: only the size is here
 }
 
 // until says where a fold ends: after the event at offset, or after the last event at or before at.
@@ -59,12 +65,12 @@ func (u until) passes(revision domain.Revision, at time.Time) bool {
 	return revision <= u.offset && (u.at.IsZero() || !at.After(u.at))
 }
 
-// tell folds a run. resultsMax bounds the bytes of outputs that are kept.
+// tell folds a run. bounds say how many bytes of values are kept.
 //
 // Errors: ErrNotFound if the run is unknown or was abandoned, or had not begun by then; ErrUnprocessable
 // naming query/at, with the head, if u lies beyond it; ErrUnavailable with code UNKNOWN_EVENT if a
 // newer version wrote part of it; ErrCorrupt; those of the log and the blobs.
-func (r *Routes) tell(ctx context.Context, id string, u until, resultsMax int) (*story, error) {
+func (r *Routes) tell(ctx context.Context, id string, u until, bounds Options) (*story, error) {
 	stream := domain.StreamID(runStreamPrefix + id)
 	s := &story{}
 	for next := domain.Revision(0); ; {
@@ -84,7 +90,7 @@ func (r *Routes) tell(ctx context.Context, id string, u until, resultsMax int) (
 			if !u.passes(e.Revision, at) {
 				return s, s.begun(at)
 			}
-			if err := r.turn(ctx, s, e, at, resultsMax); err != nil {
+			if err := r.turn(ctx, s, e, at, bounds); err != nil {
 				return nil, err
 			}
 		}
@@ -107,7 +113,7 @@ func (s *story) begun(at time.Time) error {
 }
 
 // turn applies one event.
-func (r *Routes) turn(ctx context.Context, s *story, e *domain.Recorded, at time.Time, resultsMax int) error {
+func (r *Routes) turn(ctx context.Context, s *story, e *domain.Recorded, at time.Time, bounds Options) error {
 	decoded, err := wire.DecodeRun(e.Type, e.Data)
 	if err != nil {
 		var unknown *domain.Error
@@ -128,7 +134,7 @@ func (r *Routes) turn(ctx context.Context, s *story, e *domain.Recorded, at time
 		s.start(started, definition, e, at)
 	} else if s.row.ID == "" {
 		return domain.E(domain.KindCorrupt, "fold run", string(e.Stream), "does not begin with its start")
-	} else if err := s.apply(decoded, e, at, resultsMax); err != nil {
+	} else if err := s.apply(decoded, e, at, bounds); err != nil {
 		return err
 	}
 	s.row.LastOffset, s.row.LastPosition = e.Revision, e.Position
@@ -176,7 +182,7 @@ func (s *story) start(e run.Started, d workflow.Definition, r *domain.Recorded, 
 	}
 }
 
-func (s *story) apply(event run.Event, r *domain.Recorded, at time.Time, resultsMax int) error {
+func (s *story) apply(event run.Event, r *domain.Recorded, at time.Time, bounds Options) error {
 	counts := &s.row.Tasks
 	switch e := event.(type) {
 	case run.TaskStarted:
@@ -192,21 +198,22 @@ func (s *story) apply(event run.Event, r *domain.Recorded, at time.Time, results
 		return s.on(e.Task, e.Iteration, r, func(t *taskStory) { t.Status, t.Attempts = view.Running, e.Attempt })
 	case run.TaskRetryScheduled:
 		return s.on(e.Task, e.Iteration, r, func(t *taskStory) {
-			t.Status, t.Attempts, t.Error, t.details = view.Retrying, e.Attempt, errorOf(e.Error), e.Error.Details
+			t.Status, t.Attempts, t.Error = view.Retrying, e.Attempt, errorOf(e.Error)
+			s.hold(&t.details, e.Error.Details, bounds)
 		})
 	case run.TaskCompleted:
 		counts.Completed++
 		return s.on(e.Task, e.Iteration, r, func(t *taskStory) {
-			t.Attempts, t.Error, t.details, t.completed, t.outputLen = e.Attempt, view.Error{}, domain.Value{}, true, len(e.Output.JSON)
-			if s.results += t.outputLen; s.results <= resultsMax {
-				t.output = e.Output
-			}
+			t.Attempts, t.Error, t.completed = e.Attempt, view.Error{}, true
+			s.hold(&t.details, domain.Value{}, bounds)
+			s.hold(&t.output, e.Output, bounds)
 			t.end(view.Completed, r, at)
 		})
 	case run.TaskFailed:
 		counts.Failed++
 		return s.on(e.Task, e.Iteration, r, func(t *taskStory) {
-			t.Attempts, t.Error, t.details = e.Attempt, errorOf(e.Error), e.Error.Details
+			t.Attempts, t.Error = e.Attempt, errorOf(e.Error)
+			s.hold(&t.details, e.Error.Details, bounds)
 			t.end(view.Failed, r, at)
 		})
 	case run.TaskSkipped:
@@ -245,6 +252,25 @@ func (s *story) on(name string, iteration int, r *domain.Recorded, change func(*
 	}
 	change(n.task)
 	return nil
+}
+
+// hold puts v in the place of what is held there, if there is room for it as it will be shown.
+func (s *story) hold(place *held, v domain.Value, bounds Options) {
+	if !place.left {
+		s.kept -= place.bytes
+	}
+	*place = held{bytes: len(v.JSON)}
+	for _, h := range v.Holes {
+		if h.Blob != "" && h.Bytes <= int64(bounds.InlineBytesMax) {
+			place.bytes += int(h.Bytes)
+		}
+	}
+	if s.kept+place.bytes > bounds.ResultsBytesMax {
+		place.left = true
+		return
+	}
+	s.kept += place.bytes
+	place.Value = v
 }
 
 func (t *taskStory) end(status view.Status, r *domain.Recorded, at time.Time) {

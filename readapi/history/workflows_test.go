@@ -43,7 +43,11 @@ func (w *world) execute(id, input string) string {
 
 // S2-6, S2-8, D25: what was stored is listed and shown as it was written.
 func TestS2_6_8_WorkflowsListedAndShown(t *testing.T) {
-	w := newWorld(t, nil)
+	eachStore(t, testS2_6_8_WorkflowsListedAndShown)
+}
+
+func testS2_6_8_WorkflowsListedAndShown(t *testing.T, open openFunc) {
+	w := open(t, nil)
 	var ids []string
 	for i := range 3 {
 		ids = append([]string{w.createWorkflow(fmt.Sprint("w", i))}, ids...)
@@ -63,8 +67,10 @@ func TestS2_6_8_WorkflowsListedAndShown(t *testing.T) {
 }
 
 // S2-9, S2-10, D23: versions stay, a deleted workflow is gone for reads and its events are not.
-func TestD23_VersionsAndDeletion(t *testing.T) {
-	w := newWorld(t, nil)
+func TestD23_VersionsAndDeletion(t *testing.T) { eachStore(t, testD23_VersionsAndDeletion) }
+
+func testD23_VersionsAndDeletion(t *testing.T, open openFunc) {
+	w := open(t, nil)
 	id := w.createWorkflow("first")
 	run := w.execute(id, `{"a":1}`)
 	require.Equal(t, 200, w.do(http.MethodPut, "/api/workflows/"+id, `{"name":"second"}`).status)
