@@ -146,17 +146,20 @@ func (q *question) executions(f *view.ExecutionQuery) {
 	case f.Status != "":
 		// From the intervals of the status: those that last, and in the past those that lasted then.
 		q.keys = nil
-		from := q.schema + ".statuses i"
+		var join string
 		if filtered {
-			from += " JOIN " + q.schema + ".executions e ON e.position = i.execution"
+			join = " JOIN " + q.schema + ".executions e ON e.position = i.execution"
 		}
-		status := "i.status = " + q.args.bytes(string(f.Status))
-		open := q.branch(from, "i.execution")
-		open.where = append(open.where, status, "i.to_position = 0")
+		status := q.args.bytes(string(f.Status))
+		open := q.branch(q.schema+".statuses i"+join, "i.execution")
+		open.where = append(open.where, "i.status = "+status, "i.to_position = 0")
 		if f.AsOf != 0 {
-			open.where = append(open.where, "i.from_position <= "+asOf)
-			closed := q.branch(from, "i.execution")
-			closed.where = append(closed.where, status, "i.to_position <> 0", "i.to_position > "+asOf, "i.from_position <= "+asOf)
+			// No interval begins before its execution: the bound on that begins the list at its place.
+			open.where = append(open.where, "i.execution <= "+asOf, "i.from_position <= "+asOf)
+			// Those that have ended since are found by their end; OFFSET keeps the planner from walking
+			// all executions in order instead, which it thinks is shorter.
+			q.branch(fmt.Sprintf(`(SELECT execution FROM %s.statuses WHERE status = %s AND to_position <> 0 AND to_position > %s
+				AND from_position <= %[3]s OFFSET 0) i%s`, q.schema, status, asOf, join), "i.execution")
 		}
 	case f.AsOf != 0:
 		q.where("e.position <= " + asOf)
