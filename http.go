@@ -52,6 +52,7 @@ func (s *server) buildApp() {
 	workflows := &intakehttp.Workflows{Definitions: s.definitions, Registry: s.registry, LogID: s.log.ID(), Timeout: requestTimeout}
 	workflows.Register(s.app)
 	readapi.RegisterBlobs(s.app, s.blobs)
+	s.registerViewsAdmin()
 	// /ws/workflows/:id comes before this one when it exists (contract D2).
 	s.live.Register(s.app)
 	s.addChecks()
@@ -95,6 +96,7 @@ func (s *server) measureLag(c *fiber.Ctx) error {
 		behind := max(uint64(head), published) - published
 		s.metrics.FeedLag("sockets", behind, lagAge(c.UserContext(), s.log, domain.Position(published), behind, s.clock.Now()))
 	}
+	s.measureViews(c.UserContext())
 	return c.Next()
 }
 
@@ -142,6 +144,7 @@ func (s *server) addChecks() {
 		_, err := s.log.Head(ctx)
 		return err
 	})
+	s.health.AddAdvice("views", 0, s.checkViews)
 	s.health.AddReady("runs", 0, func(context.Context) error {
 		if n := s.executor.Counts(); n.Pending >= s.config.Runs.PendingMax && s.config.Runs.PendingMax > 0 {
 			return domain.E(domain.KindExhausted, "", "", strconv.Itoa(n.Pending)+" runs wait, no more are taken")

@@ -32,6 +32,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return verifyLog(ctx, inv.Config, stdout)
 	case config.CommandLogBackup:
 		return backupData(ctx, inv.Config, inv.BackupTo, stdout)
+	case config.CommandViewsRebuild, config.CommandViewsVerify:
+		return viewsCommand(ctx, inv, logger, stdout)
 	case config.CommandWatch:
 		return watch(ctx, inv.Watch, stdout)
 	case config.CommandVersion:
@@ -62,7 +64,7 @@ func verifyLog(ctx context.Context, c config.Config, stdout io.Writer) error {
 // serve wires the adapters to the rooms that use them and runs them until ctx ends.
 func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	logger.Info("starting quipu", "version", version, "config", c)
-	s, err := open(c, logger)
+	s, err := open(ctx, c, logger)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ import (
 	"quipu/infra/outbound"
 	"quipu/infra/telemetry"
 	"quipu/infra/vault"
+	"quipu/projections"
 	"quipu/readapi"
 )
 
@@ -45,17 +46,23 @@ type server struct {
 	executor *commands.Executor
 	// definitions are the stored workflows.
 	definitions *commands.Definitions
+	viewStore   viewStore
+	views       *projections.Runner
 	hub         *eventbus.Hub
 	live        *readapi.Live
 	app         *fiber.App
 	// published is the position up to which the hub has handed events on.
 	published atomic.Uint64
-	listener  net.Listener
+	// acknowledged is the highest position that a client of this node may know of.
+	acknowledged atomic.Uint64
+	// intake ends when the process is to stop: work that clients watch ends with it.
+	intake   context.Context
+	listener net.Listener
 }
 
 // open opens the stores and builds everything. On an error what was opened is closed again.
-func open(c config.Config, logger *slog.Logger) (_ *server, err error) {
-	s := &server{config: c, logger: logger, metrics: telemetry.NewMetrics(version), health: telemetry.NewHealth()}
+func open(ctx context.Context, c config.Config, logger *slog.Logger) (_ *server, err error) {
+	s := &server{config: c, logger: logger, intake: ctx, metrics: telemetry.NewMetrics(version), health: telemetry.NewHealth()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -68,6 +75,9 @@ func open(c config.Config, logger *slog.Logger) (_ *server, err error) {
 		return nil, err
 	}
 	s.buildReadSide()
+	if err := s.buildViews(ctx); err != nil {
+		return nil, err
+	}
 	s.buildApp()
 	if s.listener, err = net.Listen("tcp", c.HTTP.Addr); err != nil {
 		return nil, fmt.Errorf("listen on %s (set --addr to a free address): %w", c.HTTP.Addr, err)
@@ -114,9 +124,10 @@ func (s *server) buildWriteSide() error {
 		return err
 	}
 	s.effects = eventbus.NewEffects(c.Effects.Max, s.logger)
+	log := seenLog{s.log, &s.acknowledged}
 	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: []string{c.LLM.APIKey.Reveal()}}
 	s.executor = commands.NewExecutor(commands.Deps{
-		Log: s.log, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
+		Log: log, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
 		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(),
 	}, commands.Limits{
@@ -124,7 +135,7 @@ func (s *server) buildWriteSide() error {
 		TaskTimeout: c.Effects.TaskTimeout,
 	})
 	s.definitions = commands.NewDefinitions(commands.DefinitionDeps{
-		Log: s.log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock,
+		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock,
 		Registry: s.registry, Starter: s.executor, Hooks: s.executorHooks(),
 	})
 	return nil
@@ -145,6 +156,7 @@ func (s *server) buildReadSide() {
 func (s *server) run(ctx context.Context) error {
 	group := lifecycle.New(lifecycle.Options{DrainTimeout: s.config.Process.DrainTimeout, Logger: s.logger},
 		lifecycle.Member{Name: "stores", Close: s.close},
+		lifecycle.Member{Name: "views", Run: func(_, work context.Context) error { return s.views.Run(work) }},
 		lifecycle.Member{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
 		lifecycle.Member{Name: "executor", Run: s.runExecutor, Drain: s.executor.Drain},
 		lifecycle.Member{Name: "sockets", Drain: s.live.Shutdown},
@@ -189,6 +201,9 @@ func (s *server) drainHTTP(ctx context.Context) error {
 // close closes the stores; whatever was not opened is left out.
 func (s *server) close() error {
 	var errs []error
+	if s.viewStore != nil {
+		errs = append(errs, s.viewStore.Close())
+	}
 	if s.vault != nil {
 		errs = append(errs, s.vault.Close())
 	}

@@ -56,12 +56,17 @@ func refusal(url string, response *http.Response, err error) error {
 	if response == nil || !errors.Is(err, websocket.ErrBadHandshake) {
 		return fmt.Errorf("watch %s (start a server there, or set --addr to where one is): %w", url, err)
 	}
+	return fmt.Errorf("watch %s: %s: %s", url, response.Status, problemText(response))
+}
+
+// problemText is what an answer that is an error says.
+func problemText(response *http.Response) string {
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
 	var problem struct{ Message string }
 	if json.Unmarshal(body, &problem) == nil && problem.Message != "" {
-		body = []byte(problem.Message)
+		return problem.Message
 	}
-	return fmt.Errorf("watch %s: %s: %s", url, response.Status, body)
+	return string(body)
 }
 
 // endsFlow reports whether a frame is the last of its run.

@@ -87,7 +87,7 @@ func (o Options) Validate() error {
 	o = o.withDefaults()
 	var errs []error
 	if o.Linger > LingerMax {
-		errs = append(errs, fmt.Errorf("Linger is %v, at most %v is allowed", o.Linger, LingerMax))
+		errs = append(errs, fmt.Errorf("option Linger is %v, at most %v is allowed", o.Linger, LingerMax))
 	}
 	if o.BatchEvents < 1 || o.BatchEvents > BatchEventsMax {
 		errs = append(errs, fmt.Errorf("BatchEvents is %d, 1..%d are allowed", o.BatchEvents, BatchEventsMax))
@@ -96,7 +96,7 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("BackoffMin %v and BackoffMax %v are not 0 <= min <= max", o.BackoffMin, o.BackoffMax))
 	}
 	if o.Differences < 0 {
-		errs = append(errs, fmt.Errorf("Differences is %d, at least 0 is needed", o.Differences))
+		errs = append(errs, fmt.Errorf("option Differences is %d, at least 0 is needed", o.Differences))
 	}
 	return errors.Join(errs...)
 }
