@@ -61,6 +61,12 @@ func (p payloads) Render(ctx context.Context, executionID string, v domain.Value
 	return sealing.Mask(ctx, p.blobs, v, int64(inlineMax))
 }
 
+// Definition implements history.Payloads: a stored workflow's secrets are masked, whatever the switch
+// for runs says, so that what was read can be written back.
+func (p payloads) Definition(ctx context.Context, graph domain.Value, inlineMax int) ([]byte, error) {
+	return sealing.Mask(ctx, p.blobs, graph, int64(inlineMax))
+}
+
 // linked reports whether part of v is so large that a link stands for it.
 func linked(v domain.Value, inlineMax int) bool {
 	for _, h := range v.Holes {
@@ -76,9 +82,9 @@ func (s *server) render(ctx context.Context, runID string, v domain.Value) ([]by
 	return s.payloads().Render(ctx, runID, v, s.config.HTTP.BodyBytesMax)
 }
 
-// taskStatusLink stands in a frame for results that are too large for it.
-func taskStatusLink(executionID string, tasks int) []byte {
-	b := rawjson.AppendString([]byte(`{"href":`), "/task-status/"+url.PathEscape(executionID))
+// executionLink stands in a frame for results that are too large for it.
+func executionLink(executionID string, tasks int) []byte {
+	b := rawjson.AppendString([]byte(`{"href":`), "/api/executions/"+url.PathEscape(executionID))
 	return append(strconv.AppendInt(append(b, `,"tasks":`...), int64(tasks), 10), '}')
 }
 
@@ -135,7 +141,7 @@ func (s *server) liveOptions(c config.Config) readapi.Options {
 	return readapi.Options{
 		AllowedOrigins: c.HTTP.CORSOrigins, SocketsMax: noneIfZero(c.Sockets.Max), SocketsPerNameMax: c.Sockets.PerRunMax,
 		ReplayWindow: window, IdleTimeout: c.Sockets.IdleTimeout,
-		Frames: lao.Options{FrameInlineBytesMax: c.Sockets.FrameInlineBytesMax, Link: taskStatusLink},
+		Frames: lao.Options{FrameInlineBytesMax: c.Sockets.FrameInlineBytesMax, Link: executionLink},
 		Random: s.clock.Jitter,
 		Hooks: readapi.Hooks{
 			Opened:   func() { s.metrics.SocketOpened(lao.Dialect) },

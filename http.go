@@ -52,6 +52,7 @@ func (s *server) buildApp() {
 	workflows := &intakehttp.Workflows{Definitions: s.definitions, Registry: s.registry, LogID: s.log.ID(), Timeout: requestTimeout}
 	workflows.Register(s.app)
 	readapi.RegisterBlobs(s.app, s.blobs)
+	s.registerHistory()
 	s.registerViewsAdmin()
 	// /ws/workflows/:id comes before this one when it exists (contract D2).
 	s.live.Register(s.app)
