@@ -414,6 +414,7 @@ func TestRunner_PaceAndHurry(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 36, at)
 		require.Zero(t, time.Since(began))
+		synctest.Wait()
 		require.Len(t, commits, 2)
 		w.append(aRun(7, "a")...)
 		time.Sleep(11 * time.Second)
