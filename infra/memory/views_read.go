@@ -39,10 +39,16 @@ func (v *Views) Executions(ctx context.Context, q view.ExecutionQuery) (view.Sli
 		return view.Slice[view.Execution]{}, err
 	}
 	defer unlock()
+	past := map[domain.Position]view.Status{}
+	for _, i := range g.statuses {
+		if i.From <= q.AsOf && (i.To == 0 || q.AsOf < i.To) {
+			past[i.Execution] = i.Status
+		}
+	}
 	var all []view.Execution
 	for _, e := range g.executions {
-		if q.AsOf != 0 {
-			e.Status = g.statusAt(e, q.AsOf)
+		if status, ok := past[e.Position]; ok && q.AsOf != 0 {
+			e.Status = status
 		}
 		if (q.AsOf == 0 || e.Position <= q.AsOf) &&
 			(q.Status == "" || q.Status == e.Status) &&
@@ -53,16 +59,6 @@ func (v *Views) Executions(ctx context.Context, q view.ExecutionQuery) (view.Sli
 		}
 	}
 	return slice(g, all, q.Page, func(e view.Execution) domain.Position { return e.Position }), nil
-}
-
-// statusAt is the status that e had after the event at p; as it is now if no interval tells.
-func (g *generation) statusAt(e view.Execution, p domain.Position) view.Status {
-	for _, i := range g.statuses {
-		if i.Execution == e.Position && i.From <= p && (i.To == 0 || p < i.To) {
-			return i.Status
-		}
-	}
-	return e.Status
 }
 
 // Events answers q.

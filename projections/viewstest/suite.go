@@ -105,14 +105,14 @@ func RunCase(tb testing.TB, c Case, open OpenFunc, caps Capabilities) {
 	c.Run(&Env{TB: tb, Caps: caps, open: open})
 }
 
-// Cases lists the suite.
+// Cases lists the suite, quick cases first.
 func Cases() []Case {
 	var all []Case
 	all = append(all, commitCases...)
 	all = append(all, loadCases...)
-	all = append(all, queryCases...)
-	all = append(all, hostileCases...)
-	all = append(all, generationCases...)
 	all = append(all, closeCases...)
+	all = append(all, generationCases...)
+	all = append(all, hostileCases...)
+	all = append(all, queryCases...)
 	return append(all, Case{Name: "Differential_EqualsMemoryModel", Run: differential})
 }
