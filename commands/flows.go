@@ -21,7 +21,7 @@ func secretFlows(d workflow.Definition, raw []byte) (at, tasks []string) {
 	for _, k := range inputs {
 		at = append(at, "/"+rawjson.EscapeKey(k))
 	}
-	f := flows{definition: d, seen: map[string]bool{}, entered: map[string]bool{}}
+	f := flows{definition: d}
 	for i := range d.Nodes {
 		if d.Nodes[i].Templates {
 			for _, t := range sealing.TemplatesInSecret(d.Nodes[i].Params.JSON) {
@@ -51,6 +51,7 @@ func (f *flows) prepare() {
 	if f.index != nil {
 		return
 	}
+	f.seen, f.entered = map[string]bool{}, map[string]bool{}
 	f.index, f.sources = make(map[string]int, len(f.definition.Nodes)), map[string][]string{}
 	for i := range f.definition.Nodes {
 		f.index[f.definition.Nodes[i].Name] = i
@@ -120,11 +121,11 @@ func (f *flows) before(node string) {
 // task notes the output of a task. A pure one passes on what it reads, of which masks are all it
 // sees, so the sources before it are sealed instead.
 func (f *flows) task(name string) {
+	f.prepare()
 	if f.seen[name] {
 		return
 	}
 	f.seen[name] = true
-	f.prepare()
 	i, ok := f.index[name]
 	if !ok {
 		return

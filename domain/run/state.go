@@ -81,8 +81,8 @@ type State struct {
 	inputs  map[string]domain.Value // members of Input by key; shared, never changed
 	tasks   taskPages
 	ready   []int32 // tasks in TaskReady, in the order they became so
-	running int     // tasks in TaskRunning, TaskBackoff or TaskTimed
-	waiting int     // of these, the ones in TaskBackoff or TaskTimed
+	running int32   // tasks in TaskRunning, TaskBackoff or TaskTimed
+	waiting int32   // of these, the ones in TaskBackoff or TaskTimed
 	open    int     // tasks without an end
 }
 
@@ -101,7 +101,7 @@ func (s *State) Tasks() int {
 }
 
 // Active is the number of tasks that are started and have no end.
-func (s *State) Active() int { return s.running }
+func (s *State) Active() int { return int(s.running) }
 
 // HasReady reports whether a Continue would have something to do.
 func (s *State) HasReady() bool {
