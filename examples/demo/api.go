@@ -54,6 +54,19 @@ func (a *api) call(ctx context.Context, method, path string, body []byte, want i
 	return nil
 }
 
+// get reads path; the answer is in the envelope of /api.
+func get[T any](ctx context.Context, a *api, path string) (T, error) {
+	var reply struct {
+		Status string
+		Data   T
+	}
+	err := a.call(ctx, http.MethodGet, path, nil, http.StatusOK, &reply)
+	if err == nil && reply.Status != "success" {
+		err = fmt.Errorf("GET %s: status is %q instead of success", path, reply.Status)
+	}
+	return reply.Data, err
+}
+
 // started is the answer of run-dag.
 type started struct {
 	Status string `json:"status"`

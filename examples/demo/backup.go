@@ -10,7 +10,7 @@ import (
 func (d *demo) showBackup(ctx context.Context) error {
 	d.scene("A backup, while the server runs")
 	to := filepath.Join(filepath.Dir(d.server.data), "backup")
-	d.command("./bin/quipu log backup --to ./backup && ./bin/quipu log verify --data ./backup")
+	d.command("./bin/quipu log backup --to /tmp/quipu-backup && ./bin/quipu log verify --data /tmp/quipu-backup")
 	for _, args := range [][]string{
 		{"log", "backup", "--data", d.server.data, "--to", to},
 		{"log", "verify", "--data", to},
@@ -19,7 +19,7 @@ func (d *demo) showBackup(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for line := range strings.Lines(strings.ReplaceAll(out, to, "./backup")) {
+		for line := range strings.Lines(strings.ReplaceAll(out, to, "/tmp/quipu-backup")) {
 			d.line("   %s", clip(line, 150))
 		}
 	}

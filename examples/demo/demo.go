@@ -75,7 +75,7 @@ func run(ctx context.Context, o options, s *screen) (err error) {
 // play shows one scene after another.
 func (d *demo) play(ctx context.Context) error {
 	for _, scene := range []func(context.Context) error{
-		d.open, d.showSupport, d.showQuality, d.showCrash, d.showBackup,
+		d.open, d.showSupport, d.showQuality, d.showCrash, d.showHistory, d.showPast, d.showStored, d.showViews, d.showBackup,
 	} {
 		if err := scene(ctx); err != nil {
 			return err

@@ -25,7 +25,9 @@ func TestDemo_ShowsEverything(t *testing.T) {
 		"flow_started", "task_retry_scheduled", "HTTP_503", "Authorization ***", "task_skipped", "flow_completed",
 		"task_failed", "HTTP_422", "7 of 40 records are bad", "flow_error",
 		"killed with signal 9", "attempt 2 (recovered)", "no gap and no duplicate", "delivered once",
-		"backed up log", "0 problems",
+		"read after write", "node.failed of validate", "retrying       completed", "the end state equals what the socket said",
+		"version 2, while a run of version 1 waits", "Report of 2026-11-21, Sales of 2026-11-21", "***",
+		"0 differences", "backed up log", "0 problems",
 	} {
 		require.Contains(t, shown, landmark)
 	}
