@@ -214,10 +214,13 @@ func split[Row any](t *table, copying bool, all []Row, isNew func(*Row) bool, en
 		}
 	}
 	kinds := t.kinds()
-	fresh, stored = newRows(kinds, copying, n), newRows(kinds, false, len(all)-n)
+	fresh, stored = newRows(kinds, copying), newRows(kinds, false)
 	for i := range all {
 		if isNew(&all[i]) {
 			encode(fresh, &all[i])
+			if fresh.count == 1 {
+				fresh.reserve(n)
+			}
 		} else {
 			encode(stored, &all[i])
 		}
@@ -229,7 +232,7 @@ func upsert[Row any](b *batch, s *store, t *table, all []Row, encode func(*rows,
 	if len(all) == 0 {
 		return
 	}
-	r := newRows(t.kinds(), false, len(all))
+	r := newRows(t.kinds(), false)
 	for i := range all {
 		encode(r, &all[i])
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"quipu/domain"
@@ -57,17 +58,16 @@ type rows struct {
 
 const arrayHeaderBytes = 20
 
-func newRows(kinds []kind, copying bool, expect int) *rows {
+func newRows(kinds []kind, copying bool) *rows {
 	r := &rows{kinds: kinds, copy: copying, bufs: make([][]byte, 1)}
 	if copying {
-		r.bufs[0] = make([]byte, 0, 64+expect*24*len(kinds))
-		r.bufs[0] = append(r.bufs[0], "PGCOPY\n\xff\r\n\x00"...)
+		r.bufs[0] = append(make([]byte, 0, 512), "PGCOPY\n\xff\r\n\x00"...)
 		r.bufs[0] = append(r.bufs[0], 0, 0, 0, 0, 0, 0, 0, 0) // flags, length of the extension
 		return r
 	}
 	r.bufs = make([][]byte, len(kinds))
 	for i := range r.bufs {
-		r.bufs[i] = make([]byte, arrayHeaderBytes, arrayHeaderBytes+16*expect)
+		r.bufs[i] = make([]byte, arrayHeaderBytes, 64)
 	}
 	return r
 }
@@ -151,6 +151,16 @@ func (r *rows) uuid(id domain.EventID) {
 func (r *rows) value(v domain.Value) {
 	r.bytes(v.JSON)
 	r.bytes(appendHoles(v.Holes))
+}
+
+// reserveMax bounds what is reserved for rows on the word of the first one.
+const reserveMax = 8 << 20
+
+// reserve makes room for n rows like the first, which is written.
+func (r *rows) reserve(n int) {
+	for i := range r.bufs {
+		r.bufs[i] = slices.Grow(r.bufs[i], min(len(r.bufs[i])*n/8*9, reserveMax))
+	}
 }
 
 // stream ends a COPY and returns what to send.

@@ -136,8 +136,8 @@ func (v *Views) Tasks(ctx context.Context, executionID string) (out []view.Task,
 		var a args
 		id := a.bytes(executionID)
 		b.add("SELECT 1 FROM "+schema+".executions WHERE id = "+id+" LIMIT 1", a, func(*record) { found = true })
-		b.add("SELECT "+tasks.list("t.")+" FROM "+schema+".executions e JOIN "+schema+".tasks t ON t.execution = e.position"+
-			" WHERE e.id = "+id+" ORDER BY t.started_offset, t.task, t.iteration", a, func(r *record) { out = append(out, r.task()) })
+		b.add("SELECT "+tasks.list("")+" FROM "+schema+".tasks WHERE execution = (SELECT position FROM "+schema+".executions WHERE id = "+id+
+			" LIMIT 1) ORDER BY started_offset, task, iteration", a, func(r *record) { out = append(out, r.task()) })
 	})
 	if err == nil && !found {
 		err = domain.E(domain.KindNotFound, "read", "tasks", "the execution is not in the view")

@@ -180,7 +180,7 @@ func (a *args) until(t time.Time) string {
 }
 
 func (a *args) list(all []string) string {
-	r := newRows([]kind{kindBytes}, false, len(all))
+	r := newRows([]kind{kindBytes}, false)
 	for _, s := range all {
 		r.begin()
 		r.text(s)
