@@ -10,7 +10,7 @@ import (
 	"quipu/readapi"
 )
 
-// Bounds of what is read of a refused body.
+// Bounds of what is read of a refused body or head.
 const (
 	lingerBytesMax = 64 << 20
 	lingerTimeout  = 5 * time.Second
@@ -21,12 +21,12 @@ const (
 
 // answerError is Fiber's error handler.
 //
-// A body that is too large is read to its end, within bounds, before the 413 goes out: closing a
-// connection with unread bytes resets it, and the client, still writing, would see a broken pipe
-// in place of the answer.
+// A body or head that is too large is read to its end, within bounds, before the 413 or 431 goes out:
+// closing a connection with unread bytes resets it, and the client, still writing, would see a broken
+// pipe in place of the answer.
 func (s *server) answerError(c *fiber.Ctx, err error) error {
 	var fe *fiber.Error
-	if errors.As(err, &fe) && fe.Code == fiber.StatusRequestEntityTooLarge {
+	if errors.As(err, &fe) && (fe.Code == fiber.StatusRequestEntityTooLarge || fe.Code == fiber.StatusRequestHeaderFieldsTooLarge) {
 		s.readAway(c.Context().Conn())
 	}
 	return readapi.ErrorHandler(c, err)
