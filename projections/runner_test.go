@@ -292,7 +292,7 @@ func buildsAnew(t *testing.T, damaged bool) {
 	defer stop()
 	_, err := r.Wait(limit, 200)
 	require.NoError(t, err)
-	time.Sleep(time.Minute)
+	<-time.After(time.Minute) // virtual
 	w.append(aRun(70, "a")...)
 	_, err = r.Wait(limit, 204)
 	require.NoError(t, err)
