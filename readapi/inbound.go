@@ -12,7 +12,7 @@ import (
 	fastws "github.com/fasthttp/websocket"
 	"github.com/gofiber/contrib/websocket"
 
-	"quipu/readapi/lao"
+	"quipu/readapi/object"
 )
 
 // Bounds of what a client may send on a LAO socket.
@@ -50,12 +50,12 @@ func (i *inbound) answers(now time.Time, dst []byte) []byte {
 	}
 	for range i.pongs.Swap(0) {
 		b := append(make([]byte, 0, 80), `{"type":"pong","event_type":"pong","timestamp":`...)
-		b = lao.AppendSeconds(b, now.UnixMilli())
+		b = object.AppendSeconds(b, now.UnixMilli())
 		dst = appendFrame(dst, opText, append(b, '}'))
 	}
 	if i.refused.Swap(false) {
 		b := append(make([]byte, 0, 160), `{"type":"error","event_type":"error","code":"INVALID_MESSAGE","message":"messages are JSON objects such as {\"type\":\"ping\"}","timestamp":`...)
-		b = lao.AppendSeconds(b, now.UnixMilli())
+		b = object.AppendSeconds(b, now.UnixMilli())
 		dst = appendFrame(dst, opText, append(b, '}'))
 	}
 	return dst

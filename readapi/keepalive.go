@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"quipu/domain/rawjson"
-	"quipu/readapi/lao"
+	"quipu/readapi/object"
 )
 
 // keepalive appends a keepalive frame if one is due. It is no event: it has no offset.
@@ -37,7 +37,7 @@ func (s *session) keepalive(now time.Time, dst []byte) []byte {
 	b = append(b, `,"log":`...)
 	b = rawjson.AppendString(b, string(s.live.log.ID()))
 	b = append(b, `,"timestamp":`...)
-	b = lao.AppendSeconds(b, now.UnixMilli())
+	b = object.AppendSeconds(b, now.UnixMilli())
 	b = append(b, `,"hint":`...)
 	b = rawjson.AppendString(b, hint)
 	return appendFrame(dst, opText, append(b, '}'))

@@ -18,6 +18,7 @@ import (
 	"quipu/domain/wire"
 	"quipu/infra/memory"
 	"quipu/readapi/lao"
+	"quipu/readapi/object"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -431,6 +432,6 @@ func (f payloadsFunc) Render(_ context.Context, _ string, v domain.Value, n int)
 
 func TestAppendSeconds(t *testing.T) {
 	for ms, want := range map[int64]string{0: "0.000", 7: "0.007", 1756806125043: "1756806125.043", -1500: "-1.500", 4102444800000000: "4102444800000.000"} {
-		require.Equal(t, want, string(lao.AppendSeconds(nil, ms)))
+		require.Equal(t, want, string(object.AppendSeconds(nil, ms)))
 	}
 }

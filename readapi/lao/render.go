@@ -23,13 +23,13 @@ func (n *Renderer) Frame(ctx context.Context, r Run, e *domain.Recorded) (*Frame
 	decoded, err := wire.DecodeRun(e.Type, e.Data)
 	f := &frame{
 		renderer: n, ctx: ctx, run: r, at: at, recorded: e,
-		object: object{b: append(make([]byte, 0, 512+len(e.Data)), '{')},
+		fields: begin(make([]byte, 0, 512+len(e.Data))),
 	}
 	switch {
 	case atErr != nil, err != nil && !unknown(err):
 		name = Unreadable
 		f.head(name, r.ID, "")
-		f.str("type", e.Type)
+		f.Str("type", e.Type)
 	case err != nil:
 		f.head(name, r.ID, "")
 	default:
@@ -39,7 +39,7 @@ func (n *Renderer) Frame(ctx context.Context, r Run, e *domain.Recorded) (*Frame
 		return nil, f.err
 	}
 	f.tail()
-	return &Frame{Type: name, Task: f.task, Ends: wire.EndsRun(e.Type), body: f.b}, nil
+	return &Frame{Type: name, Task: f.task, Ends: wire.EndsRun(e.Type), body: f.B}, nil
 }
 
 func unknown(err error) bool {
@@ -49,7 +49,7 @@ func unknown(err error) bool {
 
 // frame is one rendering; the first error sticks.
 type frame struct {
-	object
+	fields
 	renderer *Renderer
 	ctx      context.Context // of one call of Frame; this value does not outlive it
 	run      Run
@@ -61,15 +61,15 @@ type frame struct {
 
 // head writes what all frames begin with.
 func (f *frame) head(name, taskID, taskName string) {
-	f.str("event_type", name)
+	f.Str("event_type", name)
 	if taskID != "" {
-		f.str("task_id", taskID)
+		f.Str("task_id", taskID)
 	}
 	if taskName != "" {
-		f.str("task_name", taskName)
+		f.Str("task_name", taskName)
 	}
-	f.str("flow_name", f.run.FlowName)
-	f.str("run_name", f.run.RunName)
+	f.Str("flow_name", f.run.FlowName)
+	f.Str("run_name", f.run.RunName)
 	f.instant("timestamp", f.at)
 }
 
@@ -80,18 +80,18 @@ func (f *frame) taskHead(name, task, taskID string) {
 
 // tail writes the fields beyond LAO's own, and prev's key.
 func (f *frame) tail() {
-	f.int("offset", int64(f.recorded.Revision))
-	f.str("execution_id", f.run.ID)
-	f.str("event_id", f.recorded.ID.String())
-	f.str("log", string(f.renderer.options.LogID))
-	f.key("prev")
+	f.Int("offset", int64(f.recorded.Revision))
+	f.Str("execution_id", f.run.ID)
+	f.Str("event_id", f.recorded.ID.String())
+	f.Str("log", string(f.renderer.options.LogID))
+	f.Key("prev")
 }
 
 func (f *frame) event(name string, e run.Event) {
 	switch e := e.(type) {
 	case run.Started:
 		f.head(name, f.run.ID, "")
-		f.str("message", "Starting "+f.run.FlowName)
+		f.Str("message", "Starting "+f.run.FlowName)
 	case run.TaskStarted:
 		f.taskHead(name, e.Task, e.TaskID)
 		f.value("input", e.Input, "{}")
@@ -106,14 +106,14 @@ func (f *frame) event(name string, e run.Event) {
 		f.value("partial_results", e.Partial, "{}")
 	case run.TaskAttemptStarted:
 		f.taskHead(name, e.Task, e.TaskID)
-		f.int("attempt", int64(e.Attempt))
-		f.str("reason", e.Reason)
+		f.Int("attempt", int64(e.Attempt))
+		f.Str("reason", e.Reason)
 		if !e.Deadline.IsZero() {
 			f.instant("deadline", e.Deadline)
 		}
 	case run.TaskRetryScheduled:
 		f.taskHead(name, e.Task, e.TaskID)
-		f.int("attempt", int64(e.Attempt))
+		f.Int("attempt", int64(e.Attempt))
 		f.errorObject(e.Error)
 		f.instant("retry_at", e.RetryAt)
 	case run.TimerSet:
@@ -121,21 +121,21 @@ func (f *frame) event(name string, e run.Event) {
 		f.instant("due_at", e.DueAt)
 	case run.TaskSkipped:
 		f.taskHead(name, e.Task, "")
-		f.str("reason", e.Reason)
+		f.Str("reason", e.Reason)
 	case run.CallStarted:
 		f.taskHead(name, e.Task, e.TaskID)
-		f.int("attempt", int64(e.Attempt))
-		f.str("function", e.Function)
+		f.Int("attempt", int64(e.Attempt))
+		f.Str("function", e.Function)
 	case run.CallCompleted:
 		f.taskHead(name, e.Task, e.TaskID)
-		f.int("attempt", int64(e.Attempt))
-		f.str("function", e.Function)
+		f.Int("attempt", int64(e.Attempt))
+		f.Str("function", e.Function)
 		f.seconds("execution_time", e.StartedAt, f.at)
 		f.value("details", e.Details, "{}")
 	case run.CallFailed:
 		f.taskHead(name, e.Task, e.TaskID)
-		f.int("attempt", int64(e.Attempt))
-		f.str("function", e.Function)
+		f.Int("attempt", int64(e.Attempt))
+		f.Str("function", e.Function)
 		f.seconds("execution_time", e.StartedAt, f.at)
 		f.errorObject(e.Error)
 		f.value("details", e.Details, "{}")
@@ -161,8 +161,8 @@ func (f *frame) event(name string, e run.Event) {
 
 // value writes v, or absent if there is none.
 func (f *frame) value(k string, v domain.Value, absent string) {
-	f.key(k)
-	f.b = append(f.b, f.rendered(v, absent)...)
+	f.Key(k)
+	f.B = append(f.B, f.rendered(v, absent)...)
 }
 
 func (f *frame) rendered(v domain.Value, absent string) []byte {
@@ -182,39 +182,39 @@ func (f *frame) rendered(v domain.Value, absent string) []byte {
 
 // errorObject writes a task's error: type, message, code and details (S0-21).
 func (f *frame) errorObject(e run.ErrorInfo) {
-	f.key("error")
+	f.Key("error")
 	o := f.open()
 	o.errorFields(e)
-	o.raw("details", f.rendered(e.Details, "{}"))
+	o.Raw("details", f.rendered(e.Details, "{}"))
 	f.close(o)
 }
 
 // flowError writes a run's error: type, message, code, the task, and the members of details flat
 // beside them (S0-23).
 func (f *frame) flowError(e run.ErrorInfo, task string) {
-	f.key("error")
+	f.Key("error")
 	o := f.open()
 	o.errorFields(e)
 	if task != "" {
-		o.str("task_name", task)
+		o.Str("task_name", task)
 	}
 	details := domain.Raw(f.rendered(e.Details, "{}"))
 	for _, m := range details.Members() {
 		switch m.Key {
 		case "type", "message", "code", "task_name":
 		default:
-			o.raw(m.Key, m.Value.JSON)
+			o.Raw(m.Key, m.Value.JSON)
 		}
 	}
 	f.close(o)
 }
 
 // open begins an object within the frame; close ends it.
-func (f *frame) open() *object   { return &object{b: append(f.b, '{')} }
-func (f *frame) close(o *object) { f.b = append(o.b, '}') }
+func (f *frame) open() fields   { return begin(f.B) }
+func (f *frame) close(o fields) { f.B = o.Done() }
 
-func (o *object) errorFields(e run.ErrorInfo) {
-	o.str("type", e.Type)
-	o.str("message", e.Message)
-	o.str("code", e.Code)
+func (o *fields) errorFields(e run.ErrorInfo) {
+	o.Str("type", e.Type)
+	o.Str("message", e.Message)
+	o.Str("code", e.Code)
 }

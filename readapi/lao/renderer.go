@@ -60,10 +60,10 @@ func New(log Log, payloads Payloads, options Options) *Renderer {
 }
 
 func defaultLink(executionID string, tasks int) []byte {
-	o := object{b: []byte{'{'}}
-	o.str("link", "/api/executions/"+executionID)
-	o.int("tasks", int64(tasks))
-	return append(o.b, '}')
+	o := begin(nil)
+	o.Str("link", "/api/executions/"+executionID)
+	o.Int("tasks", int64(tasks))
+	return o.Done()
 }
 
 // Run is what frames say about the run beside its events.

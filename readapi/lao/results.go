@@ -27,7 +27,7 @@ type resultRef struct {
 // results writes the outputs of the tasks that v ({task: revision}) names, in its order; if they
 // are too large together, or cannot be read, a link: a run's end is shown in any case.
 func (f *frame) results(k string, v domain.Value) {
-	f.key(k)
+	f.Key(k)
 	refs, err := resultRefs(v)
 	if err == nil {
 		var fits bool
@@ -46,13 +46,13 @@ func (f *frame) results(k string, v domain.Value) {
 	}
 	o := f.open()
 	for i := range refs {
-		o.raw(refs[i].task, refs[i].output)
+		o.Raw(refs[i].task, refs[i].output)
 	}
 	f.close(o)
 }
 
 func (f *frame) link(tasks int) {
-	f.b = append(f.b, f.renderer.options.Link(f.run.ID, tasks)...)
+	f.B = append(f.B, f.renderer.options.Link(f.run.ID, tasks)...)
 }
 
 // lost reports whether stored data is missing or damaged, so that trying again would not help.

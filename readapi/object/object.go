@@ -97,14 +97,19 @@ func (o *Builder) Seconds(k string, t time.Time) {
 		return
 	}
 	o.Key(k)
-	ms := t.UnixMilli()
+	o.B = AppendSeconds(o.B, t.UnixMilli())
+}
+
+// AppendSeconds renders milliseconds as a number of seconds with exactly 3 decimals and never an
+// exponent.
+func AppendSeconds(dst []byte, ms int64) []byte {
 	if ms < 0 {
-		o.B = append(o.B, '-')
+		dst = append(dst, '-')
 		ms = -ms
 	}
-	o.B = strconv.AppendInt(o.B, ms/1000, 10)
+	dst = strconv.AppendInt(dst, ms/1000, 10)
 	ms %= 1000
-	o.B = append(o.B, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
+	return append(dst, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
 }
 
 // Millis writes the time from a to b in milliseconds, null while either is unknown. It never goes
