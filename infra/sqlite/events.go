@@ -128,7 +128,7 @@ func (r *reading) types(ctx context.Context, names []string) (ids []any, none bo
 
 // executionEvents finds the events of an execution: those of its stream, and strays.
 func (r *reading) executionEvents(ctx context.Context, id string, where condition, w window) ([]branch, window, error) {
-	strays := branch{columns: eventColumns, from: "strays x INDEXED BY strays_execution_id CROSS JOIN events e ON e.position = x.position", key: "x.position"}
+	strays := branch{columns: strings.Replace(eventColumns, "e.position", "x.position", 1), from: "strays x INDEXED BY strays_execution_id CROSS JOIN events e ON e.position = x.position", key: "x.position"}
 	strays.where.add("x.execution_id = ? AND x.execution_id <> ''", idOf(id))
 	strays.where.join(where)
 	all := []branch{strays}

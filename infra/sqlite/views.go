@@ -239,6 +239,9 @@ func (v *Views) Promote(ctx context.Context, ps projections.Store) error {
 		if p.Building != s.number {
 			return errGone("promote")
 		}
+		if err := v.settle(ctx, s.number); err != nil {
+			return err
+		}
 		if err := v.reg.write(pointer{Current: s.number}); err != nil {
 			return err
 		}
@@ -247,6 +250,22 @@ func (v *Views) Promote(ctx context.Context, ps projections.Store) error {
 		}
 		return nil
 	})
+}
+
+// settle moves the write-ahead log of a generation into its file and onto the disk, so that losing
+// power right after a promotion does not lose what the former generation had.
+func (v *Views) settle(ctx context.Context, number int) error {
+	g, err := v.hold(ctx, number)
+	if err != nil {
+		return err
+	}
+	defer g.release()
+	g.commit.Lock()
+	defer g.commit.Unlock()
+	if g.writer == nil { // nothing was written by this process
+		return nil
+	}
+	return translate(ctx, "promote", execute(context.WithoutCancel(ctx), g.writer.conn, "PRAGMA wal_checkpoint(TRUNCATE)"))
 }
 
 // Drop implements projections.Generations.
