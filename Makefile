@@ -28,7 +28,8 @@ run: build ## build and serve; ARGS="--addr :9000 --data /tmp/q" passes flags
 
 .PHONY: demo
 demo: build ## show the product in a few seconds; ARGS=-keep leaves server and stub running
-	go run ./examples/demo -binary bin/quipu $(ARGS)
+	@# With the flags of build, so that a first build compiles what both need once.
+	CGO_ENABLED=0 go run -trimpath ./examples/demo -binary bin/quipu $(ARGS)
 
 .PHONY: test
 test: ## run every test, suite by suite; SUITES="domain infra" picks some
