@@ -60,19 +60,21 @@ func (r *Runner) Verify(ctx context.Context, report func(Progress)) (Result, err
 }
 
 // rebuildBeside is Rebuild until it works: the rows served are known to be of other versions, or
-// unreadable, so there is nothing to compare.
+// unreadable, so there is nothing to compare. It returns a while after that, so that rows which break
+// again and again are not built anew all the time.
 func (r *Runner) rebuildBeside(ctx context.Context) {
 	for ctx.Err() == nil {
 		result, err := r.build(ctx, nil, false, true)
-		if err == nil {
+		switch {
+		case err == nil:
 			r.options.Logger.Info("views were built anew", "position", result.Position.Cursor(r.feed.ID()), "took", result.Took)
-			return
+		case ctx.Err() == nil:
+			r.options.Logger.Warn("views could not be built anew", "error", err, "retry_in", rebuildRetriesAfter)
 		}
-		if ctx.Err() != nil {
-			return
-		}
-		r.options.Logger.Warn("views could not be built anew", "error", err, "retry_in", rebuildRetriesAfter)
 		r.pause(ctx, rebuildRetriesAfter, false)
+		if err == nil {
+			return
+		}
 	}
 }
 
@@ -229,7 +231,7 @@ func (b *builder) promote(ctx context.Context) (done bool, err error) {
 	b.r.mu.Lock()
 	b.r.promoted, b.r.stale = &promoted{b.p.store, state}, false
 	b.r.mu.Unlock()
-	b.r.serves(state)
+	b.r.serves(state, head)
 	if f := b.r.options.Hooks.Rebuilt; f != nil {
 		f(b.r.clock.Now().Sub(b.began))
 	}

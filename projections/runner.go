@@ -6,6 +6,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quipu/domain"
@@ -75,19 +76,21 @@ func (r *Runner) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer r.reopen()
-	failures, building := 0, false
+	failures := 0
+	var building atomic.Bool
 	for ctx.Err() == nil {
 		caughtUp, err := r.guarded(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if !building && r.isStale() {
-			building = true
-			beside.Go(func() { r.rebuildBeside(ctx) })
+		if r.isStale() && building.CompareAndSwap(false, true) {
+			beside.Go(func() {
+				defer building.Store(false)
+				r.rebuildBeside(ctx)
+			})
 		}
 		if err == nil {
 			failures = 0
-			building = building && r.isStale()
 			if caughtUp && !r.waiting() {
 				r.pause(ctx, r.options.Linger, true)
 			}
@@ -171,11 +174,15 @@ func (r *Runner) open(ctx context.Context) error {
 	if err != nil {
 		return r.corrupted(err)
 	}
+	head, err := r.feed.Head(ctx)
+	if err != nil {
+		return feedError{err}
+	}
 	r.mu.Lock()
 	r.promoted = nil // it is the current one now
 	r.mu.Unlock()
 	r.live = newProjection(r.feed, r.options.BatchEvents, store, state)
-	r.serves(state)
+	r.serves(state, head)
 	if len(state.Versions) > 0 && !maps.Equal(state.Versions, Versions()) {
 		r.options.Logger.Info("views were made by other versions of the projectors: building them anew beside", "found", state.Versions, "wanted", Versions())
 		r.setStale(true)
@@ -227,10 +234,15 @@ func (r *Runner) fits(state State, head domain.Position) error {
 	return nil
 }
 
-// serves tells readers which rows they get.
-func (r *Runner) serves(state State) {
+// serves tells readers which rows they get. At the head of the log there may be nothing to commit for
+// long, so that is live already.
+func (r *Runner) serves(state State, head domain.Position) {
+	phase := CatchingUp
+	if state.Position >= head {
+		phase = Live
+	}
 	r.published(func(s *Status) {
-		s.Phase, s.Log, s.Position, s.Parked, s.Error, s.Code = CatchingUp, r.feed.ID(), state.Position, state.Parked, "", ""
+		s.Phase, s.Log, s.Position, s.Parked, s.Error, s.Code = phase, r.feed.ID(), state.Position, state.Parked, "", ""
 	})
 }
 

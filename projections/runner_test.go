@@ -458,6 +458,32 @@ func TestRunner_DatabaseDownAndBack(t *testing.T) {
 	})
 }
 
+// Rows that break again right after they were built anew are built anew again, but not all the time.
+func TestRunner_RowsThatBreakAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := filled(t, 5)
+		ctx, cancel := context.WithCancel(t.Context())
+		views := &faults{Generations: memory.NewViews(), state: func() error { return fault(domain.KindCorrupt) }}
+		rebuilt := 0
+		r := projections.NewRunner(views, logFeed{w.log}, clock.System{}, projections.Options{Hooks: projections.Hooks{Rebuilt: func(time.Duration) { rebuilt++ }}})
+		done := make(chan error)
+		go func() { done <- r.Run(ctx) }()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		require.Greater(t, rebuilt, 5)
+		require.Less(t, rebuilt, 12)
+		views.set(func(f *faults) { f.state = nil })
+		at, err := r.Wait(ctx, 20)
+		require.NoError(t, err)
+		require.EqualValues(t, 20, at)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.Equal(t, projections.Live, r.Status(ctx).Phase)
+		cancel()
+		require.NoError(t, <-done)
+	})
+}
+
 func TestRebuild_OneAtATime(t *testing.T) {
 	w := filled(t, 3)
 	r := newRunner(w, memory.NewViews(), projections.Options{})
