@@ -56,7 +56,10 @@ type querier interface {
 // version is the number of the newest migration that was applied.
 func (v *Views) version(ctx context.Context, q querier) (n int, err error) {
 	var exists bool
-	err = q.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", v.o.Schema+".migrations").Scan(&exists)
+	// From the catalog's tables: to_regclass would answer from the session's cache, which does not learn
+	// while we wait for the lock that somebody else has made the table.
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relname = 'migrations')`, v.o.Schema).Scan(&exists)
 	if err != nil || !exists {
 		return 0, err
 	}

@@ -210,7 +210,9 @@ func TestViews_BehindATransactionPooler(t *testing.T) {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
 			viewstest.RunCase(t, c, func(tb testing.TB, _ *viewstest.Log) viewstest.Views {
-				return start(tb, newPooler(tb, pgtest.URL(tb), 6).url)
+				url := pgtest.URL(tb)
+				unqualified(tb, url)
+				return start(tb, newPooler(tb, url, 6).url)
 			}, caps)
 		})
 	}
@@ -249,4 +251,15 @@ func TestCommit_UnknownOutcome(t *testing.T) {
 			require.EqualValues(t, int(before)+n, got.Total)
 		})
 	}
+}
+
+// unqualified makes names without a schema fail in new sessions of a database.
+func unqualified(tb testing.TB, url string) {
+	tb.Helper()
+	conn, err := pgconn.Connect(tb.Context(), url)
+	require.NoError(tb, err)
+	require.NoError(tb, conn.Exec(tb.Context(), `DO $$ BEGIN
+		EXECUTE 'ALTER DATABASE ' || current_database() || ' SET search_path = ''''';
+	END $$`).Close())
+	require.NoError(tb, conn.Close(tb.Context()))
 }
