@@ -40,7 +40,7 @@ func contract(t *testing.T, o postgres.Options, caps viewstest.Capabilities) {
 }
 
 func TestViews_Contract(t *testing.T) {
-	contract(t, postgres.Options{PartitionWidth: 1 << 14, CopyEventsMin: 16}, viewstest.Capabilities{Scripts: 10})
+	contract(t, postgres.Options{PartitionWidth: 1 << 14, CopyEventsMin: 16}, viewstest.Capabilities{Scripts: 5})
 }
 
 // exec runs a statement as an administrator would.
