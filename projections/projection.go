@@ -96,7 +96,8 @@ func (p *projection) read(ctx context.Context) error {
 		p.source, p.considered = source, p.state.Position
 	}
 	p.trim()
-	for len(p.pending) == 0 && p.considered <= p.state.Position || len(p.pending) < p.batchEvents && !p.caughtUp {
+	size := bytesOf(p.pending)
+	for len(p.pending) == 0 && p.considered <= p.state.Position || len(p.pending) < p.batchEvents && size < batchBytesMax && !p.caughtUp {
 		events, position, caughtUp, err := p.source.Next(ctx)
 		if err != nil {
 			if kind := domain.KindOf(err); kind != domain.KindCanceled && kind != domain.KindDeadline {
@@ -109,10 +110,19 @@ func (p *projection) read(ctx context.Context) error {
 		} else {
 			p.pending = append(p.pending, events...)
 		}
+		size += bytesOf(events)
 		p.considered, p.caughtUp = max(p.considered, position), caughtUp
 		p.trim()
 	}
 	return nil
+}
+
+// bytesOf is what events take in memory, about.
+func bytesOf(events []domain.Recorded) (n int) {
+	for i := range events {
+		n += len(events[i].Data) + len(events[i].Metadata)
+	}
+	return n
 }
 
 // trim drops what the rows hold already.

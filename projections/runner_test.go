@@ -515,6 +515,41 @@ func TestRebuild_CalledOff(t *testing.T) {
 	require.Equal(t, want, snapshot(t, current(t, views)))
 }
 
+// pages hands out one large event at a time and counts them.
+type pages struct {
+	projections.Feed
+	events int
+	given  int
+}
+
+func (p *pages) Head(context.Context) (domain.Position, error) { return domain.Position(p.events), nil }
+
+func (p *pages) Follow(context.Context, domain.Position) (projections.Source, error) { return p, nil }
+
+func (p *pages) Next(context.Context) ([]domain.Recorded, domain.Position, bool, error) {
+	p.given++
+	at := domain.Position(p.given)
+	e := domain.Recorded{Stream: "odd", Revision: domain.Revision(at - 1), Position: at, ID: domain.EventID{1}, Type: "odd", Metadata: []byte("{}"), Data: make([]byte, 1<<20)}
+	return []domain.Recorded{e}, at, p.given == p.events, nil
+}
+
+func (p *pages) Close() error { return nil }
+
+// A backlog of large events must not be read into memory at once.
+func TestRunner_ReadsNoMoreThanItCommits(t *testing.T) {
+	feed := &pages{Feed: logFeed{memory.NewLog()}, events: 100}
+	r := projections.NewRunner(memory.NewViews(), feed, clock.System{}, projections.Options{})
+	for caughtUp := false; !caughtUp; {
+		before := r.Position()
+		var err error
+		caughtUp, err = r.Once(t.Context())
+		require.NoError(t, err)
+		require.LessOrEqual(t, feed.given-int(before), 9, "pages in memory")
+		require.LessOrEqual(t, int(r.Position()-before), 8, "events in a commit")
+	}
+	require.EqualValues(t, 100, r.Position())
+}
+
 func TestOptions_Validate(t *testing.T) {
 	require.NoError(t, projections.Options{}.Validate())
 	require.NoError(t, projections.Options{Linger: -1}.Validate())
