@@ -14,6 +14,7 @@ import (
 	"quipu/domain/workflow"
 	"quipu/eventbus"
 	"quipu/infra/embedded"
+	"quipu/projections"
 	"quipu/projections/view"
 	"quipu/readapi"
 	"quipu/readapi/history"
@@ -33,22 +34,25 @@ func TestGuarantees_BoundsEqualTheConstants(t *testing.T) {
 		"names":                           fmt.Sprintf("%d bytes", domain.NameBytesMax),
 		"nesting of JSON":                 fmt.Sprintf("%d levels", domain.JSONDepthMax),
 		"payload field inside an event":   fmt.Sprintf("%d KiB", domain.PayloadInlineBytesMax>>10),
-		"attempts a definition may ask for; lost with the process": fmt.Sprintf("%d; %d", workflow.RetryAttemptsMax, domainrun.RecoveriesMax),
-		"timeout and retry delay a definition may ask for":         fmt.Sprintf("%d h each", workflow.RetryDelayMax/time.Hour),
-		"the templates of one task":                                fmt.Sprintf("%s, %d KiB of expressions, %d MiB of results; data and steps as of one expression", thousands(expression.TemplatesMax), expression.TemplateSourceBytesMax>>10, expression.TemplateBytesMax>>20),
-		"a timer":                                                  thousands(int(domain.TimerWaitMax/(24*time.Hour))) + " days",
-		"head of a request":                                        fmt.Sprintf("%d KiB", headerBytesMax>>10),
-		"commits in the log's queue":                               fmt.Sprintf("two batches of %s appends or %d MiB", thousands(embedded.BatchAppendsDefault), embedded.BatchBytesDefault>>20),
-		"a socket's queue":                                         fmt.Sprintf("%d events", eventbus.QueueEventsDefault),
-		"messages from a socket's client":                          fmt.Sprintf("%d KiB; %d a second", readapi.InboundBytesMax>>10, readapi.InboundPerSecondMax),
-		"a slow reader; a silent client":                           fmt.Sprintf("1 KiB/s over 30 s; %d s", readapi.SilenceDefault/time.Second),
-		"an expression":                                            fmt.Sprintf("%d KiB, %s nodes, %d MiB of data, %s steps", expression.SourceBytesMax>>10, thousands(expression.NodesMax), expression.ScopeBytesMax>>20, thousands(expression.WorkMax)),
-		"items of a page; its items' bytes":                        fmt.Sprintf("%d; %d MiB", view.LimitMax, history.PageBytesMaxDefault>>20),
-		"`offset` of a list; its total":                            thousands(view.OffsetMax) + "; " + thousands(view.TotalMax),
-		"a text in a query; items of a list in one":                fmt.Sprintf("%d bytes; %d", params.TextBytesMax, params.ListItemsMax),
-		"reads by id at once; lists waiting for their view":        fmt.Sprintf("%d; %s", history.FoldsMaxDefault, thousands(history.WaitersMaxDefault)),
-		"a read by id":                                             fmt.Sprintf("%d s", history.FoldTimeoutDefault/time.Second),
-		"outputs in one execution":                                 fmt.Sprintf("%d MiB", history.ResultsBytesMaxDefault>>20),
+		"attempts a definition may ask for; lost with the process":  fmt.Sprintf("%d; %d", workflow.RetryAttemptsMax, domainrun.RecoveriesMax),
+		"timeout and retry delay a definition may ask for":          fmt.Sprintf("%d h each", workflow.RetryDelayMax/time.Hour),
+		"the templates of one task":                                 fmt.Sprintf("%s, %d KiB of expressions, %d MiB of results; data and steps as of one expression", thousands(expression.TemplatesMax), expression.TemplateSourceBytesMax>>10, expression.TemplateBytesMax>>20),
+		"a timer":                                                   thousands(int(domain.TimerWaitMax/(24*time.Hour))) + " days",
+		"head of a request":                                         fmt.Sprintf("%d KiB", headerBytesMax>>10),
+		"commits in the log's queue":                                fmt.Sprintf("two batches of %s appends or %d MiB", thousands(embedded.BatchAppendsDefault), embedded.BatchBytesDefault>>20),
+		"a socket's queue":                                          fmt.Sprintf("%d events", eventbus.QueueEventsDefault),
+		"messages from a socket's client":                           fmt.Sprintf("%d KiB; %d a second", readapi.InboundBytesMax>>10, readapi.InboundPerSecondMax),
+		"a slow reader; a silent client":                            fmt.Sprintf("1 KiB/s over 30 s; %d s", readapi.SilenceDefault/time.Second),
+		"an expression":                                             fmt.Sprintf("%d KiB, %s nodes, %d MiB of data, %s steps", expression.SourceBytesMax>>10, thousands(expression.NodesMax), expression.ScopeBytesMax>>20, thousands(expression.WorkMax)),
+		"items of a page; its items' bytes":                         fmt.Sprintf("%d; %d MiB", view.LimitMax, history.PageBytesMaxDefault>>20),
+		"`offset` of a list; its total":                             thousands(view.OffsetMax) + "; " + thousands(view.TotalMax),
+		"a text in a query; items of a list in one":                 fmt.Sprintf("%d bytes; %d", params.TextBytesMax, params.ListItemsMax),
+		"reads by id at once; lists waiting for their view":         fmt.Sprintf("%d; %s", history.FoldsMaxDefault, thousands(history.WaitersMaxDefault)),
+		"a read by id":                                              fmt.Sprintf("%d s", history.FoldTimeoutDefault/time.Second),
+		"events of one commit to the views":                         fmt.Sprintf("`--views-batch-max`, %d MiB", projections.BatchBytesMax>>20),
+		"unfinished executions and tasks that projecting remembers": thousands(projections.CacheRowsMax),
+		"differences that a check of the views lists":               fmt.Sprint(projections.DifferencesDefault),
+		"outputs in one execution":                                  fmt.Sprintf("%d MiB", history.ResultsBytesMaxDefault>>20),
 	} {
 		require.Contains(t, string(doc), "\n| "+row+" | "+want+" | ")
 	}

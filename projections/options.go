@@ -11,16 +11,26 @@ import (
 
 // Bounds and defaults of Options.
 const (
-	LingerDefault       = 20 * time.Millisecond
-	LingerMax           = 10 * time.Second
-	BatchEventsDefault  = 2000
-	BatchEventsMax      = 100_000
-	BackoffMinDefault   = 100 * time.Millisecond
-	BackoffMaxDefault   = 10 * time.Second
-	DifferencesDefault  = 100
+	LingerDefault      = 20 * time.Millisecond
+	LingerMax          = 10 * time.Second
+	BatchEventsDefault = 2000
+	BatchEventsMax     = 100_000
+	BackoffMinDefault  = 100 * time.Millisecond
+	BackoffMaxDefault  = 10 * time.Second
+	DifferencesDefault = 100
+)
+
+// Bounds that no option changes.
+const (
+	// BatchBytesMax is the most bytes of events read ahead and stored by one commit; one event larger
+	// than this still goes, alone.
+	BatchBytesMax = 8 << 20
+	// WaitersMax is how many readers wait for the views at once; beyond it ErrExhausted.
+	WaitersMax = 100_000
+)
+
+const (
 	progressEvery       = time.Second
-	batchBytesMax       = 8 << 20 // of events in one commit; one event larger than this still goes, alone
-	waitersMax          = 100_000 // readers that wait for the views at once
 	rebuildRetriesAfter = time.Minute
 )
 

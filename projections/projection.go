@@ -97,7 +97,7 @@ func (p *projection) read(ctx context.Context) error {
 	}
 	p.trim()
 	size := bytesOf(p.pending)
-	for len(p.pending) == 0 && p.considered <= p.state.Position || len(p.pending) < p.batchEvents && size < batchBytesMax && !p.caughtUp {
+	for len(p.pending) == 0 && p.considered <= p.state.Position || len(p.pending) < p.batchEvents && size < BatchBytesMax && !p.caughtUp {
 		events, position, caughtUp, err := p.source.Next(ctx)
 		if err != nil {
 			if kind := domain.KindOf(err); kind != domain.KindCanceled && kind != domain.KindDeadline {
@@ -183,7 +183,7 @@ func (p *projection) next(until domain.Position) ([]domain.Recorded, domain.Posi
 	n, size := 0, 0
 	for n < len(p.pending) && n < p.limit && p.pending[n].Position <= until {
 		size += len(p.pending[n].Data) + len(p.pending[n].Metadata)
-		if n > 0 && size > batchBytesMax {
+		if n > 0 && size > BatchBytesMax {
 			break
 		}
 		n++

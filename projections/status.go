@@ -76,7 +76,7 @@ func (r *Runner) Wait(ctx context.Context, position domain.Position) (domain.Pos
 		defer r.mu.Unlock()
 		return r.status.Position, err
 	}
-	if len(r.waiters) >= waitersMax {
+	if len(r.waiters) >= WaitersMax {
 		defer r.mu.Unlock()
 		return r.status.Position, domain.E(domain.KindExhausted, "wait for", "views", "too many readers wait")
 	}
