@@ -95,6 +95,8 @@ type kitRun struct {
 	stream domain.StreamID
 	head   wire.Head
 	steps  int
+	// position is that of the last append.
+	position domain.Position
 }
 
 const kitFlow = "bench"
@@ -127,7 +129,8 @@ func (r *kitRun) append(events ...sealed) error {
 		cause := wire.Cause{Actor: wire.Actor{Kind: wire.ActorSystem}, CommandID: "bench", CorrelationID: r.id}
 		pending[i], r.head = wire.Seal(r.stream, r.head, r.head.Instant(time.Now().UTC()), cause, e.typ, e.data)
 	}
-	_, err := r.log.Append(context.Background(), r.stream, before, pending)
+	at, err := r.log.Append(context.Background(), r.stream, before, pending)
+	r.position = at.Position
 	return err
 }
 

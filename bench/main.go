@@ -57,12 +57,14 @@ var sections = []section{
 	{"broadcast", broadcast},
 	{"start", starts},
 	{"memory", manyRuns},
+	{"views", views},
 	{"past", past},
 	{"kill", kill},
 }
 
 // postgresSections need a Postgres server, which they start.
 var postgresSections = []section{
+	{"views", viewsOnPostgres},
 	{"past", pastOnPostgres},
 }
 
