@@ -16,9 +16,10 @@ import (
 	"quipu/domain/run"
 )
 
-// Deps are the executor's collaborators; all are required but Logger and Hooks.
+// Deps are the executor's collaborators; all are required but Tails, Logger and Hooks.
 type Deps struct {
 	Log      Log
+	Tails    Tails // of Log; nil: a start reads the whole log
 	Blobs    Blobs
 	Secrets  Secrets
 	Effects  Effects
@@ -360,13 +361,20 @@ func (e *Executor) retired(o outRetired) {
 
 // enter takes a place among the active runs; false if all are taken.
 func (e *Executor) enter() bool {
+	ok := e.takePlace()
+	if ok {
+		e.countRuns()
+	}
+	return ok
+}
+
+func (e *Executor) takePlace() bool {
 	for {
 		n := e.active.Load()
 		if n >= int64(e.limits.ActiveRunsMax) {
 			return false
 		}
 		if e.active.CompareAndSwap(n, n+1) {
-			e.countRuns()
 			return true
 		}
 	}
@@ -376,16 +384,24 @@ func (e *Executor) enter() bool {
 // that.
 func (e *Executor) leave() string {
 	e.pendingMu.Lock()
-	var next string
-	if len(e.pending) > 0 {
-		next = e.pending[0]
-		e.pending = e.pending[1:]
-	}
-	e.pendingMu.Unlock()
+	next := e.firstInLine()
 	if next == "" {
+		// Within the lock: a run that gets in line between the look at it and this would find no
+		// place, and nobody would give it this one.
 		e.active.Add(-1)
 	}
+	e.pendingMu.Unlock()
 	e.countRuns()
+	return next
+}
+
+// firstInLine takes the longest waiting run out of the line, "" if none waits. pendingMu is held.
+func (e *Executor) firstInLine() string {
+	if len(e.pending) == 0 {
+		return ""
+	}
+	next := e.pending[0]
+	e.pending = e.pending[1:]
 	return next
 }
 
@@ -404,12 +420,13 @@ func (e *Executor) wait(runID string, reserved bool) string {
 	if reserved {
 		e.reserved--
 	}
-	e.pendingMu.Unlock()
-	if e.enter() {
-		return e.leave()
+	next := ""
+	if e.takePlace() {
+		next = e.firstInLine()
 	}
+	e.pendingMu.Unlock()
 	e.countRuns()
-	return ""
+	return next
 }
 
 // waitNoMore takes a run out of the line that ended while it waited.

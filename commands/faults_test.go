@@ -116,7 +116,7 @@ func TestExecutor_FaultyLog(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			require.Eventually(t, func() bool { return e.Counts() == commands.Counts{} }, 20*time.Second, time.Millisecond, "%+v", e.Counts())
+			eventually(t, e, commands.Counts{})
 			all, err := w.log.ReadAll(t.Context(), 0, 10_000)
 			require.NoError(t, err)
 			found := int64(0)

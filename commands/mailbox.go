@@ -150,7 +150,9 @@ func (m *mailbox) decide(f *flight, now time.Time, compute run.Compute) bool {
 		f.next = d.Next
 		f.parts = append(f.parts, part{envelope: e, events: d.Events, revision: f.head.Revision, more: d.More})
 		bytes += domain.AppendBytes(f.events[from:])
-		if d.More || len(f.events) >= joinEventsMax || bytes >= joinBytesMax {
+		// Nothing joins behind the end: it may be refused, and what was dropped as too late would be
+		// missing.
+		if d.More || d.Next.Phase.Ended() || len(f.events) >= joinEventsMax || bytes >= joinBytesMax {
 			break
 		}
 	}

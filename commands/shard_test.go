@@ -10,6 +10,7 @@ import (
 	"quipu/domain/domaintest"
 	"quipu/domain/run"
 	"quipu/domain/wire"
+	"quipu/domain/workflow"
 )
 
 // A run may go on for days while clients ask for its end and give up, again and again.
@@ -25,6 +26,32 @@ func TestShard_ForgetsWhoStoppedWaiting(t *testing.T) {
 		w.step(inForget{runID: "r", ended: ended})
 		require.Empty(t, m.waiters)
 	}
+}
+
+// A result that waits behind a cancel must not be dropped as late before the cancel is stored: should
+// the log refuse that, nobody would send the result again.
+func TestShard_ResultBehindARefusedCancelIsKept(t *testing.T) {
+	w := newSim(t, 4)
+	var f *flight
+	step := func(in input) {
+		for _, o := range w.shard.Step(w.wall(), in) {
+			if a, ok := o.(outAppend); ok {
+				f = a.flight
+			}
+		}
+	}
+	d := workflow.Definition{Nodes: []workflow.Node{domaintest.Node("a", "effect", "")}}
+	step(inStart{runID: "r", place: true, session: &Session{recorded: map[string]bool{}}, envelope: envelope{command: domaintest.Start(t, d, `{}`)}})
+	var refused error
+	step(inVisit{runID: "r", envelope: envelope{command: run.Cancel{}, outside: true, reply: func(_ Outcome, err error) { refused = err }}})
+	step(inCommand{runID: "r", envelope: envelope{command: run.CompleteTask{Task: "a", Attempt: 1, Output: domain.Null()}}})
+	step(inAppended{runID: "r", flight: f})
+	require.Len(t, f.parts, 1, "the cancel alone")
+	step(inAppended{runID: "r", flight: f, err: domain.E(domain.KindUnavailable, "append", "r", "refused")})
+	require.ErrorIs(t, refused, domain.ErrUnavailable)
+	step(inAppended{runID: "r", flight: f})
+	require.Empty(t, w.shard.runs)
+	require.Equal(t, run.PhaseCompleted, w.shard.recent.get("r1").Phase)
 }
 
 // A session that goes on after a reload must not be replaced: effects at work seal with it, and a

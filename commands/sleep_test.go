@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"quipu/commands"
@@ -45,7 +46,9 @@ func pausing(wait string) workflow.Definition {
 
 func eventually(t *testing.T, e *commands.Executor, want commands.Counts) {
 	t.Helper()
-	require.Eventually(t, func() bool { return e.Counts() == want }, 20*time.Second, time.Millisecond, "want %+v, have %+v", want, e.Counts())
+	if !assert.Eventually(t, func() bool { return e.Counts() == want }, 20*time.Second, time.Millisecond) {
+		t.Fatalf("want %+v, have %+v", want, e.Counts())
+	}
 }
 
 // ended waits until the log says so, whatever the clock of the test.
