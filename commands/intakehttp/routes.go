@@ -3,7 +3,6 @@ package intakehttp
 import (
 	"context"
 	"errors"
-	"net/url"
 	"strings"
 	"time"
 
@@ -108,31 +107,6 @@ func traceparent(s string) string {
 // waitMax bounds how long task-status may be asked to wait for a run's end.
 const waitMax = 60 * time.Second
 
-// runID reads the id in the path; exec_<id> is accepted everywhere (contract D20).
-func runID(c *fiber.Ctx) (string, error) {
-	id, err := url.PathUnescape(c.Params("id"))
-	if err != nil {
-		return "", domain.E(domain.KindInvalid, "", "", "is not percent-encoded correctly").WithField("id").WithCode("INVALID_ID")
-	}
-	id = strings.Clone(strings.TrimPrefix(id, "exec_"))
-	if err := commands.RunStream(id).Check(); err != nil || id == "" {
-		return "", unknownRun()
-	}
-	return id, nil
-}
-
-func unknownRun() error {
-	return domain.E(domain.KindNotFound, "", "", "names no run").WithField("id").WithCode("RUN_UNKNOWN")
-}
-
-// known replaces the log's word for a missing stream by one that speaks of the run.
-func known(err error) error {
-	if errors.Is(err, domain.ErrNotFound) {
-		return unknownRun()
-	}
-	return err
-}
-
 // cancel ends a run on request; the answer follows the durable event (contract D16, D17).
 func (r *Routes) cancel(c *fiber.Ctx) error {
 	id, err := runID(c)
@@ -181,7 +155,7 @@ func waitOf(s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || d > waitMax {
-		return 0, domain.E(domain.KindInvalid, "", "", `must be a duration from 0s to 60s such as "10s"`).WithField("wait").WithCode("INVALID_WAIT")
+		return 0, domain.E(domain.KindInvalid, "", "", `must be a duration from 0s to 60s such as "10s"`).WithField("query/wait").WithCode("INVALID_WAIT")
 	}
 	return d, nil
 }

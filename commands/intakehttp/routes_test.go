@@ -259,9 +259,9 @@ func TestTaskStatus_IDs(t *testing.T) {
 		require.Empty(t, runs.awaited, path)
 	}
 	code, message, fields := serve(t, &fakeRuns{awaitErr: domain.E(domain.KindNotFound, "read stream", "run-x", "no such stream")}, "GET", "/task-status/x", "").problem(t)
-	require.Equal(t, "RUN_UNKNOWN", code)
-	require.Equal(t, "id: names no run", message, "of the run, not of streams")
-	require.Equal(t, []string{"id"}, fields)
+	require.Equal(t, "EXECUTION_UNKNOWN", code)
+	require.Equal(t, "path/id: names no execution", message, "of the run, not of streams")
+	require.Equal(t, []string{"path/id"}, fields)
 	require.Equal(t, 500, serve(t, &fakeRuns{awaitErr: domain.E(domain.KindCorrupt, "", "", "x")}, "GET", "/task-status/x", "").status)
 }
 
@@ -277,7 +277,7 @@ func TestTaskStatus_Wait(t *testing.T) {
 		require.Equal(t, 400, got.status, text)
 		code, _, fields := got.problem(t)
 		require.Equal(t, "INVALID_WAIT", code)
-		require.Equal(t, []string{"wait"}, fields)
+		require.Equal(t, []string{"query/wait"}, fields)
 	}
 }
 
@@ -298,7 +298,7 @@ func TestCancel(t *testing.T) {
 		code   string
 	}{
 		{domain.E(domain.KindRefused, "cancel run", runA, "the run has already ended as completed").WithCode("RUN_ENDED"), 409, "RUN_ENDED"},
-		{domain.E(domain.KindNotFound, "read stream", "run-a", "no such stream"), 404, "RUN_UNKNOWN"},
+		{domain.E(domain.KindNotFound, "read stream", "run-a", "no such stream"), 404, "EXECUTION_UNKNOWN"},
 		{domain.E(domain.KindExhausted, "", "", "too many commands wait").WithCode("RUN_BUSY"), 429, "RUN_BUSY"},
 		{domain.Wrap(domain.KindIndeterminate, "cancel run", runA, context.DeadlineExceeded), 503, "INDETERMINATE"},
 	} {

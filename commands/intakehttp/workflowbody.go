@@ -14,8 +14,9 @@ import (
 )
 
 // parseWorkflow reads the body of a create or an update: the graph at top level or under
-// definition, and name, description and endpoint. Nodes and edges replace the graph together; what
-// is missing from an update stays as it is. Other members of the body are ignored, of the graph kept.
+// definition, and name, description and endpoint. Nodes and edges replace the graph together, so an
+// update names both or neither; what is missing from it stays as it is. Other members of the body are
+// ignored, of the graph kept.
 //
 // body is kept by the result. Errors: ErrInvalid if it is no JSON; ErrUnprocessable with one entry
 // for each field at fault.
@@ -60,6 +61,14 @@ func parseWorkflow(body []byte, create bool, registry *node.Registry) (commands.
 	case !graph.Absent():
 		var faults []node.Fault
 		change.Graph, faults = definition.Parse(rawjson.Trim(graph.JSON), registry)
+		if !create && rawjson.KindOf(graph.JSON) == rawjson.Object {
+			// Taking half a graph for all of it would lose the rest of what is stored.
+			for _, half := range []string{"/nodes", "/edges"} {
+				if _, given := rawjson.Get(graph.JSON, half); !given {
+					f.Add(change.GraphAt+half, "is missing; nodes and edges replace the graph together: send both, or neither to keep the graph")
+				}
+			}
+		}
 		f.AddAll(change.GraphAt, faults)
 	case create:
 		f.Add("/nodes", "is missing; send an array of nodes, which may be empty")
@@ -106,7 +115,8 @@ func checkTexts(change commands.Change, f *definition.Faults) {
 	}
 }
 
-// parseExecute reads {input_data}, an object or missing; no body means no input.
+// parseExecute reads {input_data}, an object or missing; no body means no input. A body that holds
+// something else in its place is refused: a run without its input helps nobody.
 func parseExecute(body []byte) ([]byte, error) {
 	none := []byte("{}")
 	if len(rawjson.Trim(body)) == 0 {
@@ -116,10 +126,17 @@ func parseExecute(body []byte) ([]byte, error) {
 		return nil, err
 	}
 	var f definition.Faults
-	if rawjson.KindOf(body) != rawjson.Object {
+	switch rawjson.KindOf(body) {
+	case rawjson.Object:
+	case rawjson.Null:
+		return none, nil
+	default:
 		f.Add("", "must be an object with input_data")
 	}
-	input, _ := rawjson.Get(body, "/input_data")
+	input, given := rawjson.Get(body, "/input_data")
+	if members := rawjson.Members(body); !given && len(members) > 0 {
+		f.Add("/input_data", "is missing, and %q is not read; send the input as {\"input_data\": {…}}", clip(members[0].Key))
+	}
 	switch rawjson.KindOf(input) {
 	case rawjson.Object:
 		return rawjson.Trim(input), nil

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -16,7 +15,6 @@ import (
 	"quipu/domain"
 	"quipu/domain/rawjson"
 	"quipu/domain/wire"
-	"quipu/domain/workflow"
 )
 
 // Definitions is what the routes need of the stored workflows.
@@ -78,7 +76,7 @@ func (w *Workflows) update(c *fiber.Ctx) error {
 	defer cancel()
 	stored, err := w.Definitions.Update(ctx, id, change, by(c))
 	if err != nil {
-		return err
+		return knownWorkflow(err)
 	}
 	return w.answer(ctx, c, stored)
 }
@@ -108,7 +106,7 @@ func (w *Workflows) delete(c *fiber.Ctx) error {
 	defer cancel()
 	stored, err := w.Definitions.Delete(ctx, id, 0, by(c))
 	if err != nil {
-		return err
+		return knownWorkflow(err)
 	}
 	b := rawjson.AppendString([]byte(`{"status":"deleted","workflow_id":`), stored.ID)
 	b = rawjson.AppendString(append(b, `,"position":`...), w.position(c, stored.Position))
@@ -130,7 +128,7 @@ func (w *Workflows) execute(c *fiber.Ctx) error {
 	sum := sha256.Sum256(body)
 	run, err := w.Definitions.Execute(ctx, id, commands.RunInput{Input: input, BodySHA256: hex.EncodeToString(sum[:])}, by(c))
 	if err != nil {
-		return err
+		return knownWorkflow(err)
 	}
 	c.Status(fiber.StatusAccepted)
 	c.Location("/api/executions/" + url.PathEscape(run.RunID))
@@ -148,16 +146,4 @@ func ownBody(c *fiber.Ctx) []byte { return append([]byte(nil), c.Body()...) }
 func sendData(c *fiber.Ctx, data []byte) error {
 	b := append(make([]byte, 0, len(data)+32), `{"data":`...)
 	return sendJSON(c, append(append(b, data...), `,"status":"success"}`...))
-}
-
-// workflowID reads the id in the path.
-func workflowID(c *fiber.Ctx) (string, error) {
-	id, err := url.PathUnescape(c.Params("id"))
-	if err != nil {
-		return "", domain.E(domain.KindInvalid, "", "", "is not percent-encoded correctly").WithField("id").WithCode("INVALID_ID")
-	}
-	if workflow.Stream(id).Check() != nil {
-		return "", domain.E(domain.KindNotFound, "", "", "names no workflow").WithField("id").WithCode("WORKFLOW_UNKNOWN")
-	}
-	return strings.Clone(id), nil
 }

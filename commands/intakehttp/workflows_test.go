@@ -134,7 +134,7 @@ func TestWorkflows_LifeOverHTTP(t *testing.T) {
 	require.Equal(t, made.data["created_at"], renamed.data["created_at"])
 	same := s.do(t, "PUT", "/api/workflows/"+id, `{}`)
 	require.Equal(t, renamed.body, same.body, "nothing changed, nothing written")
-	flat := s.do(t, "PUT", "/api/workflows/"+id, `{"nodes":[ ],"viewport":5}`)
+	flat := s.do(t, "PUT", "/api/workflows/"+id, `{"nodes":[ ],"viewport":5,"edges":[]}`)
 	require.Equal(t, `{"nodes":[ ],"edges":[]}`, string(flat.data["definition"]), "nodes and edges replace together")
 	require.Equal(t, "3", string(flat.data["version"]))
 
@@ -171,9 +171,9 @@ func TestWorkflows_ExecuteBodies(t *testing.T) {
 	s := newSite(t)
 	id := s.do(t, "POST", "/api/workflows", `{"name":"n","nodes":[{"id":"in","type":"trigger"},{"id":"out","type":"end"}],"edges":[{"source":"in","target":"out"}]}`).text(t, "id")
 	for body, want := range map[string]int{
-		"": 202, " \n": 202, "{}": 202, `{"input_data":null}`: 202, `{"input_data":{}}`: 202,
-		"[]": 422, `"x"`: 422, `{"input_data":[]}`: 422, `{"input_data":"x"}`: 422,
-		"{": 400, "\xef\xbb\xbf{}": 400, `{"a":1,"a":2}`: 400, "null": 422, strings.Repeat(`{"input_data":`, 200) + "1" + strings.Repeat("}", 200): 400, "\xff": 400,
+		"": 202, " \n": 202, "{}": 202, `{"input_data":null}`: 202, `{"input_data":{}}`: 202, `{"input":{},"input_data":null}`: 202,
+		`{"input":{}}`: 422, `{"":{}}`: 422, "[]": 422, `"x"`: 422, `{"input_data":[]}`: 422, `{"input_data":"x"}`: 422,
+		"{": 400, "\xef\xbb\xbf{}": 400, `{"a":1,"a":2}`: 400, "null": 202, strings.Repeat(`{"input_data":`, 200) + "1" + strings.Repeat("}", 200): 400, "\xff": 400,
 	} {
 		got := s.do(t, "POST", "/api/workflows/"+id+"/execute", body)
 		require.Equal(t, want, got.status, "%q: %s", body, got.body)
@@ -182,6 +182,44 @@ func TestWorkflows_ExecuteBodies(t *testing.T) {
 		require.Equal(t, 404, s.do(t, "POST", path, "").status, path)
 	}
 	require.Equal(t, 400, s.do(t, "POST", "/api/workflows/%zz/execute", "").status)
+	_, message, fields := s.do(t, "POST", "/api/workflows/"+id+"/execute", `{"input":{"q":1},"b":2}`).problem(t)
+	require.Equal(t, []string{"/input_data"}, fields)
+	require.Contains(t, message, `"input" is not read`, "what a client had in its place is named")
+}
+
+// An id is at fault in one form, whoever finds it out.
+func TestWorkflows_UnknownIDs(t *testing.T) {
+	s := newSite(t)
+	for method, path := range map[string]string{"PUT": "", "DELETE": "", "POST": "/execute"} {
+		for _, id := range []string{"none", "%00"} {
+			got := s.do(t, method, "/api/workflows/"+id+path, `{}`)
+			require.Equal(t, 404, got.status, got.body)
+			code, message, fields := got.problem(t)
+			require.Equal(t, []any{"WORKFLOW_UNKNOWN", "path/id: names no workflow", []string{"path/id"}}, []any{code, message, fields})
+		}
+	}
+}
+
+// A graph that comes in half would lose the other half.
+func TestWorkflows_UpdateOfHalfAGraph(t *testing.T) {
+	s := newSite(t)
+	id := s.do(t, "POST", "/api/workflows", `{"name":"n","nodes":[{"id":"in","type":"trigger"},{"id":"out","type":"end"}],"edges":[{"source":"in","target":"out"}]}`).text(t, "id")
+	for body, want := range map[string]string{
+		`{"nodes":[{"id":"in","type":"trigger"}]}`:                "/edges",
+		`{"definition":{"nodes":[{"id":"in","type":"trigger"}]}}`: "/definition/edges",
+		`{"edges":[]}`:                "/nodes",
+		`{"definition":{"edges":[]}}`: "/definition/nodes",
+	} {
+		got := s.do(t, "PUT", "/api/workflows/"+id, body)
+		require.Equal(t, 422, got.status, got.body)
+		_, message, fields := got.problem(t)
+		require.Equal(t, []string{want}, fields)
+		require.Contains(t, message, "is missing; nodes and edges replace the graph together")
+	}
+	kept := s.do(t, "PUT", "/api/workflows/"+id, `{"description":"d"}`)
+	require.Equal(t, 200, kept.status, kept.body)
+	require.Contains(t, string(kept.data["definition"]), `"target":"out"`, "a PUT that names neither keeps the graph")
+	require.Equal(t, "2", string(kept.data["version"]), "nothing of the refused ones was stored")
 }
 
 // Every field at fault is named at once, by its pointer into what was sent; nothing is stored and no
