@@ -204,9 +204,7 @@ func TestViews_SlowQueryIsInterrupted(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, v.Close()) }()
 	s := current(t, v)
-	for i := range 20 {
-		commit(t, s, i*1000, 1000)
-	}
+	commit(t, s, 0, 500)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	_, err = v.Events(ctx, view.EventQuery{
@@ -229,8 +227,8 @@ func TestViews_WALIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	v := views(t, dir)
 	s := current(t, v)
-	for i := range 200 {
-		commit(t, s, i*50, 50)
+	for i := range 60 { // writes ten times the bound
+		commit(t, s, i*20, 20)
 	}
 	info, err := os.Stat(filepath.Join(dir, "views-000001.db-wal"))
 	require.NoError(t, err)
