@@ -127,7 +127,7 @@ func (s *server) buildWriteSide() error {
 	log := seenLog{s.log, &s.acknowledged}
 	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: []string{c.LLM.APIKey.Reveal()}}
 	s.executor = commands.NewExecutor(commands.Deps{
-		Log: log, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
+		Log: log, Tails: s.log, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
 		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(),
 	}, commands.Limits{

@@ -45,14 +45,15 @@ func (w *world) start(t *testing.T, limits commands.Limits, types ...node.Type) 
 	require.NoError(t, err)
 	effects := eventbus.NewEffects(64, nil)
 	var log commands.Log = w.log
+	var tails commands.Tails = w.log
 	if w.between != nil {
 		log = interrupted{Log: w.log, before: w.between}
 	}
 	if w.through != nil {
-		log = w.through(log)
+		log, tails = w.through(log), nil // found by a scan, which meets the faults
 	}
 	e = commands.NewExecutor(commands.Deps{
-		Log: log, Blobs: w.blobs, Secrets: commands.Secrets{Vault: w.vault, Blobs: w.blobs}, Effects: effects,
+		Log: log, Tails: tails, Blobs: w.blobs, Secrets: commands.Secrets{Vault: w.vault, Blobs: w.blobs}, Effects: effects,
 		Registry: registry, Compute: commands.Compute{Registry: registry, Blobs: w.blobs},
 		Clock: w.clock, IDs: clock.System{},
 		Hooks: commands.Hooks{Quarantined: func(_ domain.StreamID, err error) {

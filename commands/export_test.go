@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"context"
 	"time"
 
 	"quipu/infra/clock"
@@ -29,4 +30,22 @@ func (s Sleepy) Stop() {
 	s.e.alarm()
 	s.e.wg.Wait()
 	s.e.sleepers.byID, s.e.sleepers.queue = nil, nil // a stopped timer may hold on to s for a while
+}
+
+// OpenRun is a run that a start carries on, and until when it may wait, in Unix milliseconds.
+type OpenRun struct {
+	ID  string
+	Due int64
+}
+
+// OpenRuns lists what an executor over deps would carry on.
+func OpenRuns(ctx context.Context, deps Deps) ([]OpenRun, error) {
+	deps.IDs = clock.System{}
+	e := NewExecutor(deps, Limits{AppendRetryMax: time.Millisecond})
+	found, err := e.openRuns(ctx)
+	out := make([]OpenRun, len(found))
+	for i, r := range found {
+		out[i] = OpenRun{ID: r.id, Due: r.due}
+	}
+	return out, err
 }

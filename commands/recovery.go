@@ -15,7 +15,7 @@ import (
 	"quipu/domain/wire"
 )
 
-// recover finds every unfinished run by a scan of the log and opens it: the oldest first, up to
+// recover finds every unfinished run and opens it: the oldest first, up to
 // the limit of active runs, the others in line behind them. Those that may only have to wait are
 // returned: a million sleepers must not stand in line before the runs that have something to do.
 func (e *Executor) recover(ctx context.Context) (mayWait []string, err error) {
@@ -83,26 +83,98 @@ type openRun struct {
 	due   int64 // the latest instant it has waited for, in Unix milliseconds; 0 if none
 }
 
+// Tails answers what the whole log would have to be read for.
+type Tails interface {
+	// StreamsByLast returns the streams whose id starts with prefix and whose newest event is of a
+	// type that keep accepts, in the order of their first events. keep must not use the log.
+	// Errors: ErrCanceled, ErrDeadline, ErrUnavailable.
+	StreamsByLast(ctx context.Context, prefix string, keep func(typ string) bool) ([]domain.StreamID, error)
+}
+
 // openRuns lists the runs without an end, in the order they started.
 //
 // A log that is not there yet is waited for: the processes of a machine start in any order.
 func (e *Executor) openRuns(ctx context.Context) ([]openRun, error) {
-	order := map[domain.StreamID]openRun{}
-	var after domain.Position
-	failures := 0
-	for {
-		page, err := e.deps.Log.ReadAll(ctx, after, scanPage)
-		if errors.Is(err, domain.ErrUnavailable) {
-			wait := min(scanRetryFirst<<min(failures, 20), e.limits.AppendRetryMax)
-			e.deps.Logger.Warn("the log cannot be read; trying again", "after", wait, "error", err)
-			if failures++; e.pause(ctx, wait, nil) {
-				continue
+	if e.deps.Tails == nil {
+		return e.scanRuns(ctx)
+	}
+	all, err := e.unended(ctx, func(string) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	waiting, err := e.unended(ctx, mayWait)
+	if err != nil {
+		return nil, err
+	}
+	// Both are in the order of the log, and waiting is part of all.
+	out := make([]openRun, len(all))
+	for i, stream := range all {
+		out[i].id = strings.TrimPrefix(string(stream), RunStreamPrefix)
+		if len(waiting) == 0 || waiting[0] != stream {
+			continue
+		}
+		waiting = waiting[1:]
+		page, err := patiently(ctx, e, func() ([]domain.Recorded, error) {
+			return e.deps.Log.ReadStreamBackward(ctx, stream, endOfStream, waitPage)
+		})
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		// What cannot be read is put aside when it is opened, and no reason not to start.
+		for j := range page {
+			if t := page[j].Type; t == wire.RunTimerSet || t == wire.RunTaskRetryScheduled {
+				out[i].due = max(out[i].due, waitsUntil(&page[j]))
 			}
 		}
+	}
+	return out, nil
+}
+
+// unended lists the streams of runs without an end whose newest event is of a type like that.
+func (e *Executor) unended(ctx context.Context, like func(typ string) bool) ([]domain.StreamID, error) {
+	return patiently(ctx, e, func() ([]domain.StreamID, error) {
+		return e.deps.Tails.StreamsByLast(ctx, RunStreamPrefix, func(typ string) bool { return !wire.EndsRun(typ) && like(typ) })
+	})
+}
+
+// waitPage is how many of a run's last events are read to learn whether it waits. Should they not say
+// so, it is opened like one that has work to do, and sleeps then.
+const waitPage = 8
+
+// mayWait reports whether a run may have nothing to do after an event of this type. After the start of
+// an attempt or of its call it has.
+func mayWait(typ string) bool {
+	switch typ {
+	case wire.RunTimerSet, wire.RunTaskRetryScheduled, wire.RunTaskCompleted, wire.RunTaskSkipped:
+		return true
+	}
+	return false
+}
+
+// patiently reads from a log that may not be there yet, until it is, fails otherwise, or ctx ends.
+func patiently[T any](ctx context.Context, e *Executor, read func() (T, error)) (T, error) {
+	for failures := 0; ; failures++ {
+		v, err := read()
+		if !errors.Is(err, domain.ErrUnavailable) {
+			return v, err
+		}
+		wait := min(scanRetryFirst<<min(failures, 20), e.limits.AppendRetryMax)
+		e.deps.Logger.Warn("the log cannot be read; trying again", "after", wait, "error", err)
+		if !e.pause(ctx, wait, nil) {
+			return v, err
+		}
+	}
+}
+
+// scanRuns is openRuns for a log that must be read from its beginning.
+func (e *Executor) scanRuns(ctx context.Context) ([]openRun, error) {
+	order := map[domain.StreamID]openRun{}
+	var after domain.Position
+	for {
+		page, err := patiently(ctx, e, func() ([]domain.Recorded, error) { return e.deps.Log.ReadAll(ctx, after, scanPage) })
 		if err != nil {
 			return nil, err
 		}
-		failures = 0
 		if len(page) == 0 {
 			return sortedRuns(order), nil
 		}
