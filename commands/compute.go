@@ -64,7 +64,7 @@ func (c Compute) Node(function string, input domain.Value, upstream []run.Upstre
 	call.Scope = &shown
 	reply, err := typ.Compute(call)
 	if err != nil {
-		return domain.Value{}, err
+		return domain.Value{}, faultOf(err)
 	}
 	if err := rawjson.Check(reply.Output, domain.JSONDepthMax); err != nil {
 		return domain.Value{}, err
@@ -95,7 +95,12 @@ func (c Compute) Due(function string, input domain.Value, at time.Time) (time.Ti
 	if err != nil {
 		return time.Time{}, err
 	}
-	return typ.Due(node.Call{Function: function, Params: params}, at)
+	due, err := typ.Due(node.Call{Function: function, Params: params}, at)
+	var f *run.Fault
+	if err = faultOf(err); errors.As(err, &f) {
+		f.Type, f.Code = "", "" // every fault of a timer has the decider's
+	}
+	return due, err
 }
 
 // Render evaluates the templates in a task's parameters. What a template reads and gives back follows
@@ -105,7 +110,7 @@ func (c Compute) Due(function string, input domain.Value, at time.Time) (time.Ti
 func (c Compute) Render(params domain.Value, scope run.Scope) (domain.Value, error) {
 	t, err := expression.ParseTemplates(params.JSON)
 	if err != nil || t == nil {
-		return params, err
+		return params, faultOf(err)
 	}
 	var holes []domain.Hole
 	if !t.Reads("nodes") {
@@ -117,7 +122,7 @@ func (c Compute) Render(params domain.Value, scope run.Scope) (domain.Value, err
 	}
 	places, err := t.Render(shown)
 	if err != nil {
-		return domain.Value{}, err
+		return domain.Value{}, faultOf(err)
 	}
 	out := domain.Value{Holes: slices.Clone(params.Holes)}
 	edits := make([]rawjson.Edit, len(places))

@@ -3,6 +3,7 @@ package commands_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
@@ -81,6 +82,7 @@ func TestExecutor_TemplateThatFails(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "TEMPLATE_FAILED", s.Error.Code)
 	require.Contains(t, s.Error.Message, "/config/a: {{ input.n + 'x' }}: ")
+	require.Equal(t, `{"pointer":"/config/a"}`, string(s.Error.Details.JSON))
 	require.Equal(t, []string{"started", "task_started", "task_failed", "failed"}, w.types(t, out.RunID))
 
 	plain := templated("t", "record", `{"config":{"a":"{{ input.n + 'x' }}"}}`)
@@ -111,4 +113,30 @@ func TestExecutor_TemplateThatFails(t *testing.T) {
 	s, err = e.Await(t.Context(), out.RunID, 10*time.Second)
 	require.NoError(t, err)
 	require.Equal(t, "TIMER_FAILED", s.Error.Code)
+}
+
+// A pure node fails under the code of its own fault, with the place; what has no code gets the
+// decider's, and no details are stored that are no object.
+func TestExecutor_PureNodesFailUnderTheirOwnCode(t *testing.T) {
+	w := newWorld()
+	pure := func(name string, err error) node.Type {
+		return node.Type{Name: name, Kind: node.Pure, Compute: func(node.Call) (node.Reply, error) { return node.Reply{}, err }}
+	}
+	coded := node.Failf("ExpressionError", "EXPRESSION_FAILED", false, "/config/expression: adds a text to a number")
+	coded.Details = json.RawMessage(`{"pointer":"/config/expression"}`)
+	odd := node.Failf("ConfigError", "INVALID_CONFIG", false, "odd")
+	odd.Details = json.RawMessage(`[1`)
+	e, _ := w.start(t, commands.Limits{}, pure("coded", coded), pure("odd", odd), pure("plain", errors.New("no more to say")))
+	for name, want := range map[string]run.ErrorInfo{
+		"coded": {Type: "ExpressionError", Code: "EXPRESSION_FAILED", Message: coded.Message, Details: domain.Raw(coded.Details)},
+		"odd":   {Type: "ConfigError", Code: "INVALID_CONFIG", Message: "odd"},
+		"plain": {Type: "ComputeError", Code: "COMPUTE_FAILED", Message: "no more to say"},
+	} {
+		q := request(name, workflow.Definition{Nodes: []workflow.Node{{Name: "t", Type: name, Pure: true, Params: domain.Raw([]byte("{}")), Retry: workflow.Retry{Attempts: 1}}}})
+		out, err := e.StartRun(t.Context(), q)
+		require.NoError(t, err)
+		s, err := e.Await(t.Context(), out.RunID, 10*time.Second)
+		require.NoError(t, err)
+		require.Equal(t, want, s.Error)
+	}
 }

@@ -22,7 +22,7 @@ func At(ms int) time.Time {
 // Compute evaluates the pure node types and conditions that tests use; deterministic.
 //
 //	node   pure: {"params":<bytes>}; pure_echo: its input; pure_big: a text beyond the inline bound;
-//	       pure_fail: an error; pure_bad: bytes that are no JSON
+//	       pure_fail: an error; pure_fault: one with a code and details; pure_bad: bytes that are no JSON
 //	       (see also Render and Due)
 //	gate   true, false, error; output: whether the output is true; any other text: a coin flipped by
 //	       the text and the output
@@ -42,6 +42,8 @@ func (Compute) Node(function string, input domain.Value, _ []run.Upstream, _ run
 		return Big("p"), nil
 	case "pure_fail":
 		return domain.Value{}, errors.New("cannot be computed")
+	case "pure_fault":
+		return domain.Value{}, &run.Fault{ErrorInfo: run.ErrorInfo{Type: "OwnError", Code: "OWN_CODE", Message: "/x: is wrong", Details: domain.Raw([]byte(`{"pointer":"/x"}`))}}
 	case "pure_bad":
 		return domain.Raw([]byte(`{"cut":`)), nil
 	}

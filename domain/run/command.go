@@ -106,7 +106,8 @@ func (Cancel) runCommand()       {}
 
 // Compute evaluates what is pure: pure nodes, the conditions of edges, templates and the instants
 // of timers. It is deterministic,
-// bounded by input and program size, and never waits. Its results are recorded in events.
+// bounded by input and program size, and never waits. Its results are recorded in events, its errors
+// too: their text, or what a *Fault says.
 type Compute interface {
 	// Node computes a pure node's output from its resolved input.
 	Node(function string, input domain.Value, upstream []Upstream, scope Scope) (domain.Value, error)

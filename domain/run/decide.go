@@ -318,7 +318,7 @@ func (d *decider) startTask(i int) bool {
 		return true
 	}
 	if failed != nil {
-		d.failForGood(i, ErrorInfo{Type: "TemplateError", Code: "TEMPLATE_FAILED", Message: failed.Error()}, domain.Value{}, nil)
+		d.failForGood(i, faultOf(failed, "TemplateError", "TEMPLATE_FAILED"), domain.Value{}, nil)
 		return true
 	}
 	if node.Calls != "" {
@@ -344,7 +344,7 @@ func (d *decider) computeTask(i int, input domain.Value) {
 		err = rawjson.Check(output.JSON, domain.JSONDepthMax)
 	}
 	if err != nil {
-		d.failForGood(i, ErrorInfo{Type: "ComputeError", Code: "COMPUTE_FAILED", Message: err.Error()}, domain.Value{}, nil)
+		d.failForGood(i, faultOf(err, "ComputeError", "COMPUTE_FAILED"), domain.Value{}, nil)
 		return
 	}
 	stored := d.inline(output)

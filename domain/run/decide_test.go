@@ -249,6 +249,10 @@ func TestDecide_GatesAndSkips(t *testing.T) {
 			flow(nodes(effect("a", ""), domaintest.Node("p", "pure_bad", "")), edge("a", "p", "")),
 			[]string{"task_completed a", "task_started p", "task_failed p COMPUTE_FAILED", "failed p COMPUTE_FAILED"},
 		},
+		"a pure node that says what is wrong": {
+			flow(nodes(effect("a", ""), domaintest.Node("p", "pure_fault", "")), edge("a", "p", "")),
+			[]string{"task_completed a", "task_started p", "task_failed p OWN_CODE", "failed p OWN_CODE"},
+		},
 		"a chain of pure nodes": {
 			flow(nodes(effect("a", ""), domaintest.Node("p", "pure", ""), domaintest.Node("q", "pure_echo", `{"x":{"depends":"p"}}`)), edge("a", "p", "")),
 			[]string{"task_completed a", "task_started p", "task_completed p", "task_started q", "task_completed q", "completed"},
@@ -259,6 +263,9 @@ func TestDecide_GatesAndSkips(t *testing.T) {
 			for _, e := range s.Decision().Events {
 				if started, ok := e.(run.TaskStarted); ok && started.Task == "c" {
 					require.Equal(t, `{"x":null,"y":1}`, string(started.Input.JSON))
+				}
+				if failed, ok := e.(run.TaskFailed); ok && failed.Error.Code == "OWN_CODE" {
+					require.Equal(t, run.ErrorInfo{Type: "OwnError", Code: "OWN_CODE", Message: "/x: is wrong", Details: domain.Raw([]byte(`{"pointer":"/x"}`))}, failed.Error)
 				}
 			}
 		})

@@ -16,7 +16,7 @@ func (d *decider) setTimer(i int, input domain.Value) {
 		err = domain.E(domain.KindUnprocessable, "", "", "the wait is longer than 10 years of 365 days; choose a shorter one")
 	}
 	if err != nil {
-		d.failForGood(i, ErrorInfo{Type: "TimerError", Code: "TIMER_FAILED", Message: err.Error()}, domain.Value{}, nil)
+		d.failForGood(i, faultOf(err, "TimerError", "TIMER_FAILED"), domain.Value{}, nil)
 		return
 	}
 	d.emit(Fact{Event: TimerSet{
