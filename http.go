@@ -42,6 +42,7 @@ func (s *server) buildApp() {
 	if origins := s.config.HTTP.CORSOrigins; len(origins) > 0 {
 		s.app.Use(cors.New(cors.Config{AllowOrigins: joinComma(origins), AllowHeaders: "*", ExposeHeaders: intakehttp.HeaderPosition}))
 	}
+	s.app.Get("/", s.index)
 	s.app.Get("/health/live", s.report(s.health.Live))
 	s.app.Get("/health/ready", s.report(s.health.Ready))
 	s.app.Get("/metrics", s.measureLag, adaptor.HTTPHandler(s.metrics.Handler()))

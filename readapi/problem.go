@@ -210,7 +210,10 @@ func ErrorHandler(c *fiber.Ctx, err error) error {
 	if !errors.As(err, &fe) {
 		return WriteProblem(c, err)
 	}
-	message := strings.ToLower(fiberMessage(fe.Code))
+	message := unrouted(c, fe.Code)
+	if message == "" {
+		message = strings.ToLower(fiberMessage(fe.Code))
+	}
 	return writeProblem(c, fe.Code, Problem{
 		Status: "error", Message: message, Detail: message,
 		Error: ProblemError{

@@ -73,6 +73,7 @@ func TestErrorHandler_FiberErrors(t *testing.T) {
 	}{
 		{"GET", "/nowhere", "", 404, "NOT_FOUND"},
 		{"GET", "/post", "", 405, "METHOD_NOT_ALLOWED"},
+		{"PATCH", "/post", "", 405, "METHOD_NOT_ALLOWED"},
 		{"GET", "/boom", "", 500, "INTERNAL"},
 		{"GET", "/busy", "", 429, "EXHAUSTED"},
 	} {
@@ -87,5 +88,32 @@ func TestErrorHandler_FiberErrors(t *testing.T) {
 		require.Equal(t, "error", p.Status)
 		require.NotContains(t, string(b), "hunter2")
 		require.Equal(t, c.status == http.StatusTooManyRequests, resp.Header.Get("Retry-After") != "")
+	}
+}
+
+// Who asks for what does not exist is told what does.
+func TestErrorHandler_NamesWhatThereIs(t *testing.T) {
+	app := fiber.New(fiber.Config{ErrorHandler: readapi.ErrorHandler})
+	app.Use(func(c *fiber.Ctx) error { return c.Next() })
+	done := func(c *fiber.Ctx) error { return c.SendStatus(200) }
+	app.Get("/", done)
+	app.Post("/run", done)
+	app.Get("/things", done)
+	app.Get("/things/:id", done)
+	app.Delete("/things/:id", done)
+	for _, c := range []struct{ method, path, message, allow string }{
+		{"GET", "/nowhere", "no such route; there are /things, /run, and GET / says more", ""},
+		{"POST", "/things/a/b", "no such route; there are /things, /run, and GET / says more", ""},
+		{"GET", "/run", "method not allowed; this route takes POST", "POST"},
+		{"PUT", "/things/x", "method not allowed; this route takes GET, HEAD, DELETE", "GET, HEAD, DELETE"},
+	} {
+		resp, err := app.Test(httptest.NewRequest(c.method, c.path, nil))
+		require.NoError(t, err)
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		var p readapi.Problem
+		require.NoError(t, json.Unmarshal(b, &p), string(b))
+		require.Equal(t, []string{c.message, c.message}, []string{p.Message, p.Error.Message})
+		require.Equal(t, c.allow, resp.Header.Get("Allow"))
 	}
 }

@@ -1,0 +1,25 @@
+package main
+
+import "github.com/gofiber/fiber/v2"
+
+// links are where a person with nothing but the address begins. Each is a route; {} are to be filled in.
+var links = map[string]string{
+	"run_dag":     "/run-dag",
+	"task_status": "/task-status/{id}",
+	"socket":      "/ws/{flow}/{run}",
+	"executions":  "/api/executions",
+	"events":      "/api/events",
+	"workflows":   "/api/workflows",
+	"endpoints":   "/api/endpoints",
+	"ready":       "/health/ready",
+	"live":        "/health/live",
+	"metrics":     "/metrics",
+}
+
+// index answers GET / with what this is and where it goes on.
+func (s *server) index(c *fiber.Ctx) error {
+	return c.JSON(map[string]any{
+		"name": "quipu", "version": version, "log": s.log.ID(), "links": links,
+		"docs": "README.md and docs/history.md in the source describe the routes",
+	})
+}
