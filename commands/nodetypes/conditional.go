@@ -37,6 +37,7 @@ func checkConditional(params json.RawMessage) []node.Fault {
 	r := reader{params: params}
 	src, ok := r.text(conditionPointer)
 	switch {
+	case !r.untemplated(conditionPointer):
 	case ok:
 		if _, err := expression.Compile(src); err != nil {
 			r.fault(conditionPointer, "%s", err.Error())

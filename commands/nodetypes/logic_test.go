@@ -54,6 +54,25 @@ func TestConditional_CheckNamesTheToken(t *testing.T) {
 	require.Empty(t, check(t, "conditional", `{"config":{"condition_expression":"output.get('a') or len(output) > 1"}}`))
 }
 
+func TestExpressions_TakeNoTemplates(t *testing.T) {
+	for p, pointer := range map[string]string{
+		`{"config":{"condition_expression":"\"{{ input.role }}\" == \"admin\""}}`: "/config/condition_expression",
+		`{"config":{"condition_expression":{"value":"{{ input.condition }}"}}}`:   "/config/condition_expression",
+		`{"config":{"expression":"upper(\"{{ input.x }}\")"}}`:                    "/config/expression",
+		`{"config":{"fields":{"good":"input.x","b/d":"{{ input.x }}"}}}`:          "/config/fields/b~1d",
+		`{"config":{"fields":"{{ input.fields }}"}}`:                              "/config/fields",
+	} {
+		function := "transform"
+		if pointer == "/config/condition_expression" {
+			function = "conditional"
+		}
+		faults := check(t, function, p)
+		require.Len(t, faults, 1, p)
+		require.Equal(t, node.Fault{Pointer: pointer, Message: "is read as an expression; write its names without {{ }}"}, faults[0], p)
+	}
+	require.Empty(t, check(t, "transform", `{"config":{"name":"{{ input.x }}","expression":"{\"a\": {\"b\": input.x}}"}}`))
+}
+
 func TestMerge_Strategies(t *testing.T) {
 	r := registry(t, nodetypes.Deps{})
 	up := func(task, output string) node.Upstream {

@@ -58,6 +58,17 @@ func (r *reader) has(pointer string) bool {
 	return ok
 }
 
+// untemplated refuses a template where expressions are read: its value would become part of their
+// source, so that the run's data could say what is evaluated.
+func (r *reader) untemplated(pointer string) bool {
+	raw, _ := rawjson.Get(r.params, pointer)
+	if s, ok := text(unwrapValue(raw)); r.resolved || !ok || !strings.Contains(s, "{{") {
+		return true
+	}
+	r.fault(pointer, "is read as an expression; write its names without {{ }}")
+	return false
+}
+
 // text reads a string; ok is false if none is known.
 func (r *reader) text(pointer string) (string, bool) {
 	raw, ok := r.value(pointer)

@@ -61,6 +61,9 @@ func (r *reader) transformFields() []transformField {
 		r.fault(transformExpression, "is required, or fields")
 		return nil
 	}
+	if !r.untemplated(transformFields) {
+		return nil
+	}
 	members := r.members(transformFields)
 	if len(members) > transformFieldsMax {
 		r.fault(transformFields, "has %d fields, at most %d are allowed", len(members), transformFieldsMax)
@@ -77,6 +80,7 @@ func (r *reader) transformFields() []transformField {
 func (r *reader) expression(pointer string) *expression.Program {
 	src, ok := r.text(pointer)
 	if !ok {
+		r.untemplated(pointer)
 		if r.resolved && len(r.faults) == 0 {
 			r.fault(pointer, "must be a string")
 		}
