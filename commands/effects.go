@@ -185,7 +185,7 @@ func (r *runner) failure(a *attempt, n *workflow.Node, err error) run.Command {
 	f := classify(err)
 	c := run.FailTask{
 		Task: n.Name, Attempt: a.number, Retryable: f.Retryable, RetryAfter: f.RetryAfter, Jitter: r.ids.Jitter(),
-		Error:   run.ErrorInfo{Type: f.Type, Code: f.Code, Message: clipText(a.session.Scrub(f.Message), 4096)},
+		Error:   run.ErrorInfo{Type: f.Type, Code: f.Code, Message: message(a.session, f)},
 		Details: r.details(a, f.CallDetails),
 	}
 	ctx := context.WithoutCancel(a.ctx)
@@ -233,6 +233,18 @@ func (r *runner) details(a *attempt, d map[string]any) domain.Value {
 		return domain.Value{}
 	}
 	return domain.Raw([]byte(a.session.Scrub(string(b))))
+}
+
+// saidBytesMax is how much of what a far side told stands in a message; details have more.
+const saidBytesMax = 200
+
+// message is what a failure says, with known secrets masked.
+func message(session *Session, f *node.Failure) string {
+	text := clipText(session.Scrub(f.Message), 4096)
+	if said := clipText(session.Scrub(f.Said), saidBytesMax-len("…")); said != "" {
+		text += ": " + said
+	}
+	return text
 }
 
 func clipText(s string, n int) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -280,7 +281,9 @@ func TestExecutor_SecretsFlowButNeverLand(t *testing.T) {
 	e, _ := w.start(t, commands.Limits{}, effectFunc("call", func(_ context.Context, c node.Call) (node.Reply, error) {
 		seen <- string(c.Params)
 		if c.Task == "t1" {
-			return node.Reply{}, node.Failf("HTTPError", "HTTP_401", false, "bad key %s", key)
+			f := node.Failf("HTTPError", "HTTP_401", false, "bad key %s", key)
+			f.Said = strings.Repeat("é", 95) + " " + key + " is not known here" // reaches over the bound
+			return node.Reply{}, f
 		}
 		return node.Reply{Output: json.RawMessage(`{"echo":"Bearer ` + key + `"}`)}, nil
 	}))
@@ -291,12 +294,13 @@ func TestExecutor_SecretsFlowButNeverLand(t *testing.T) {
 	s, err := e.Await(t.Context(), out.RunID, 10*time.Second)
 	require.NoError(t, err)
 	require.Equal(t, run.PhaseFailed, s.Phase)
+	require.Regexp(t, `^bad key \*\*\*[0-9a-f]{8}: é{95} \*\*\*[0-9a-f]{3}…$`, s.Error.Message)
 	require.Contains(t, <-seen, key)
 	require.Contains(t, <-seen, "Bearer "+key)
 	all, err := w.log.ReadAll(t.Context(), 0, 100)
 	require.NoError(t, err)
 	for _, r := range all {
-		require.NotContains(t, string(r.Data), key, "revision %d %s", r.Revision, r.Type)
+		require.NotContains(t, string(r.Data), key[:6], "revision %d %s", r.Revision, r.Type)
 	}
 }
 

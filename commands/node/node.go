@@ -125,6 +125,9 @@ type Failure struct {
 	Code    string          // stable, upper-case, e.g. "HTTP_503"
 	Message string          // for people; no secrets, no payloads beyond a short excerpt
 	Details json.RawMessage // JSON object, may be nil
+	// Said is what the far side told about it, one line, "" if nothing. It stands behind the message
+	// with secrets masked and shortened, in this order: half a secret cannot be recognised.
+	Said string
 	// Partial is what the node got done before it failed (task_failed.partial_results); may be nil.
 	Partial json.RawMessage
 	// Retryable says that another attempt may help; the decider decides.

@@ -86,6 +86,7 @@ func statusFailure(what string, status int, retryAfter time.Duration, excerpt []
 	}
 	details := append([]byte(nil), fmt.Sprintf(`{"status":%d`, status)...)
 	if len(excerpt) > 0 {
+		f.Said = said(excerpt)
 		details = append(details, `,"body":`...)
 		details = rawjson.AppendString(details, clip(string(excerpt), ExcerptBytesMax))
 	}

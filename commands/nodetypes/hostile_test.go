@@ -178,6 +178,33 @@ func TestAPICall_StatusesOutside2xxFail(t *testing.T) {
 			require.Less(t, len(f.Details), nodetypes.ExcerptBytesMax+200)
 			require.NotContains(t, string(f.Details)+f.Message, "hidden")
 			require.Equal(t, c.status, f.CallDetails["status"])
+			if c.status != http.StatusNotModified { // has no body
+				require.Contains(t, f.Said, "busy \ufffdxxx")
+			}
 		})
+	}
+}
+
+// What the far side says is what people need first: of JSON its sentence, of anything else a line.
+func TestAPICall_ErrorRepliesSpeak(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"detail":"no such customer"}`:                               "no such customer",
+		`{"status":"error","message":" the disk\nis\u0000full "}`:     "the disk is full",
+		`{"error":{"message":"invalid model","type":"x"},"detail":5}`: "invalid model",
+		`{"error":"unauthorized"}`:                                    "unauthorized",
+		`{"detail":[{"loc":["body"],"msg":"field required"}]}`:        "field required",
+		`{"message":"","code":7}`:                                     `{"message":"","code":7}`,
+		`["a"]`:                                                       `["a"]`,
+		"\n upstream \x1b[1mfailed\r\nmore":                           "upstream  [1mfailed",
+		"":                                                            "",
+		"{\"message\": ":                                              `{"message":`,
+	} {
+		s, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(500)
+			_, _ = w.Write([]byte(body))
+		})
+		f := failure(t, nodetypes.Deps{}, t.Context(), params(`{"config":{"url":"`+s.URL+`"}}`))
+		require.Equal(t, want, f.Said, body)
+		require.NotContains(t, f.Message, "customer")
 	}
 }
