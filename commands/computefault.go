@@ -5,6 +5,7 @@ import (
 
 	"quipu/commands/expression"
 	"quipu/commands/node"
+	"quipu/commands/sealing"
 	"quipu/domain"
 	"quipu/domain/rawjson"
 	"quipu/domain/run"
@@ -29,6 +30,10 @@ func faultOf(err error) error {
 		}
 	default:
 		return err
+	}
+	out.Message = sealing.Unmarked(out.Message)
+	if out.Details.JSON != nil {
+		out.Details.JSON = []byte(sealing.Unmarked(string(out.Details.JSON)))
 	}
 	return out
 }

@@ -1,7 +1,6 @@
 package expression
 
 import (
-	"encoding/json"
 	"math"
 	"sort"
 	"strconv"
@@ -9,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
+
+	"quipu/commands/sealing"
 )
 
 // function is one of the functions of the language: total apart from m.failf, deterministic, and
@@ -208,7 +209,8 @@ func (m *machine) fromJSON(v any) any {
 		m.failf("fromJSON needs a string, not %s", kindOf(v))
 	}
 	m.workText(16 * len(s))
-	return m.decode(json.RawMessage(s))
+	// An escape in a text may become a mark only here.
+	return m.decode(sealing.Unmarkable([]byte(s)))
 }
 
 func (m *machine) len(v any) any {

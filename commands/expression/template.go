@@ -182,6 +182,15 @@ func templateEnd(s string) int {
 	return -1
 }
 
+// Pointers are the places of the strings with templates, in the order of the document.
+func (t *Templates) Pointers() []string {
+	out := make([]string, len(t.strings))
+	for i := range t.strings {
+		out[i] = t.strings[i].pointer
+	}
+	return out
+}
+
 // Reads tells whether an expression may read the name, so that what none reads need not be loaded.
 func (t *Templates) Reads(name string) bool {
 	for _, s := range t.strings {

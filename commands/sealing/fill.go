@@ -9,10 +9,11 @@ import (
 
 // FillMasks returns params with each mask that is a part of a longer string below a secret key
 // replaced by what secret gives for its fingerprint: "Bearer ***a1b2c3d4", as a template left it,
-// becomes the header to send. Elsewhere, and where secret knows nothing, masks are text.
+// becomes the header to send. Elsewhere, and where secret knows nothing, masks are text. at says which
+// pointers lead to text that SettleMasks has gone over: clients see masks, and can write them.
 //
 // The result is for the hands of nodes, never for logs, frames or expressions.
-func FillMasks(params []byte, secret func(fp string) (string, bool)) []byte {
+func FillMasks(params []byte, at func(pointer string) bool, secret func(fp string) (string, bool)) []byte {
 	var edits []rawjson.Edit
 	k := keyed{raw: params}
 	_ = rawjson.Walk(params, domain.JSONDepthMax, func(p *rawjson.Path, kind rawjson.Kind, start, end int) bool {
@@ -20,7 +21,7 @@ func FillMasks(params []byte, secret func(fp string) (string, bool)) []byte {
 			return true
 		}
 		text := rawjson.Unquote(params[start:end])
-		if _, whole := ParseMask(text); whole || !strings.Contains(text, MaskPrefix) {
+		if _, whole := ParseMask(text); whole || !strings.Contains(text, MaskPrefix) || !at(p.Pointer()) {
 			return true
 		}
 		if filled := fillText(text, secret); filled != text {

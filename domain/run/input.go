@@ -14,13 +14,7 @@ func (d *decider) input(i int) (domain.Value, error) {
 		return s.resolve(i), nil
 	}
 	refs := s.Graph.Refs[i]
-	var written domain.Object
-	for _, r := range refs {
-		if r.Kind == workflow.RefDirect || r.Kind == workflow.RefValue {
-			written.Add(r.Param, r.Value)
-		}
-	}
-	rendered, err := d.compute.Render(written.Value(), d.sourceScope(i))
+	rendered, err := d.compute.Render(s.Written(i), d.sourceScope(i))
 	if err != nil {
 		return s.resolve(i), err
 	}
@@ -35,6 +29,18 @@ func (d *decider) input(i int) (domain.Value, error) {
 		}
 	}
 	return o.Value(), nil
+}
+
+// Written is what the parameters of task i say themselves, without its references: the object whose
+// templates are evaluated. Its members stand at the same places in the task's input.
+func (s *State) Written(i int) domain.Value {
+	var o domain.Object
+	for _, r := range s.Graph.Refs[i] {
+		if r.Kind == workflow.RefDirect || r.Kind == workflow.RefValue {
+			o.Add(r.Param, r.Value)
+		}
+	}
+	return o.Value()
 }
 
 // sourceScope is what expressions of task i itself see: the output of the first task before it that

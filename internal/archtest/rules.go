@@ -96,7 +96,7 @@ var banned = []struct {
 		hint:  "pass the caller's context on",
 		except: []string{
 			"main.go", "run.go", "bench", "examples", "client",
-			"commands/compute.go",  // the pure Compute port has no context; only content-addressed files are read
+			"commands/sight.go",    // the pure Compute port has no context; only content-addressed files are read
 			"readapi/live.go",      // sockets outlive the requests that opened them; Shutdown ends them
 			"commands/executor.go", // makes the context of its own effects, which its stop ends
 		},
