@@ -46,7 +46,7 @@ func askHead(b *batch, schema string, h *head) {
 // statement may take longer than the timeout, and its end.
 func (v *Views) inSnapshot(b *batch, ask func(*batch)) {
 	b.add("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", args{}, nil)
-	b.add(v.timeoutSQL(), args{}, nil)
+	b.add(v.settingsSQL(), args{}, nil)
 	ask(b)
 	b.add("COMMIT", args{}, nil)
 }
