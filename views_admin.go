@@ -194,7 +194,7 @@ func viewsCommand(ctx context.Context, inv config.Invocation, logger *slog.Logge
 
 // viewsThere lets a running server do the work.
 func viewsThere(ctx context.Context, server, name string, show func(viewsLine)) error {
-	url := "http://" + strings.TrimPrefix(strings.TrimSuffix(server, "/"), "http://") + "/admin/views/" + name
+	url := "http://" + serverHost(server) + "/admin/views/" + name
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
 	if err != nil {
 		return fmt.Errorf("--server: %w", err)

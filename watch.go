@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/fasthttp/websocket"
@@ -18,10 +19,13 @@ import (
 // watch follows a run's socket and prints one frame a line until the run ends or ctx does. With
 // Follow it goes on to later runs of the name.
 func watch(ctx context.Context, w config.Watch, stdout io.Writer) error {
-	u := url.URL{Scheme: "ws", Host: w.Addr, Path: "/ws/" + w.Flow + "/" + w.Run}
+	u := url.URL{Scheme: "ws", Host: serverHost(w.Server), Path: "/ws/" + w.Flow + "/" + w.Run}
 	u.RawPath = "/ws/" + url.PathEscape(w.Flow) + "/" + url.PathEscape(w.Run)
+	if w.From == "" && w.After == "" {
+		w.From = "0"
+	}
 	q := url.Values{}
-	for key, value := range map[string]string{"from": w.From, "types": w.Types, "execution_id": w.ExecutionID} {
+	for key, value := range map[string]string{"from": w.From, "after": w.After, "types": w.Types, "execution_id": w.ExecutionID} {
 		if value != "" {
 			q.Set(key, value)
 		}
@@ -51,10 +55,15 @@ func watch(ctx context.Context, w config.Watch, stdout io.Writer) error {
 	}
 }
 
+// serverHost is host and port of a --server, which may be written as a URL.
+func serverHost(server string) string {
+	return strings.TrimPrefix(strings.TrimSuffix(server, "/"), "http://")
+}
+
 // refusal makes a readable error of a handshake that was answered with a problem.
 func refusal(url string, response *http.Response, err error) error {
 	if response == nil || !errors.Is(err, websocket.ErrBadHandshake) {
-		return fmt.Errorf("watch %s (start a server there, or set --addr to where one is): %w", url, err)
+		return fmt.Errorf("watch %s (start a server there, or set --server to where one is): %w", url, err)
 	}
 	return fmt.Errorf("watch %s: %s: %s", url, response.Status, problemText(response))
 }

@@ -24,7 +24,7 @@ func (d *demo) hints() {
 	for _, line := range []string{
 		fmt.Sprintf("curl 'http://%s/api/executions?limit=5'", d.server.addr),
 		fmt.Sprintf("curl 'http://%s/api/events?event_type=node.failed'", d.server.addr),
-		fmt.Sprintf("./bin/quipu watch --addr %s Support_Desk ticket_1042 --from 0", d.server.addr),
+		fmt.Sprintf("./bin/quipu watch --server %s Support_Desk ticket_1042 --from 0", d.server.addr),
 		fmt.Sprintf("./bin/quipu views verify --server %s", d.server.addr),
 		fmt.Sprintf("./bin/quipu log backup --data %s --to /tmp/quipu-backup", d.server.data),
 		fmt.Sprintf("curl http://%s/metrics", d.server.addr),

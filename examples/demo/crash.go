@@ -45,7 +45,7 @@ func (d *demo) showCrash(ctx context.Context) error {
 		return err
 	}
 	d.line("   started again, ready after %d ms; the client comes back with the last offset it has:", took.Milliseconds())
-	d.command(fmt.Sprintf("./bin/quipu watch --addr %s %s %s --from %d", d.server.addr, flow, run, t.head+1))
+	d.command(fmt.Sprintf("./bin/quipu watch --server %s %s %s --from %d", d.server.addr, flow, run, t.head+1))
 	again, err := dial(ctx, d.server.addr, flow, run, fmt.Sprintf("execution_id=%s&after=%d", begun.TaskID, t.head))
 	if err != nil {
 		return err

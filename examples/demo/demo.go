@@ -127,7 +127,7 @@ func (d *demo) pipeline(ctx context.Context, file, flow, run string) (*trace, er
 	if err != nil {
 		return nil, err
 	}
-	d.command(fmt.Sprintf("./bin/quipu watch --addr %s %s %s &", d.server.addr, flow, run))
+	d.command(fmt.Sprintf("./bin/quipu watch --server %s %s %s &", d.server.addr, flow, run))
 	socket, err := dial(ctx, d.server.addr, flow, run, "")
 	if err != nil {
 		return nil, err

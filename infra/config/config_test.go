@@ -119,6 +119,20 @@ func TestLoad_FileNamedByEnvironmentAndOverruledByFlag(t *testing.T) {
 	require.Equal(t, ":2", inv.Config.HTTP.Addr)
 }
 
+// One name for the server to ask, whatever is asked; the address it serves on names it too.
+func TestLoad_WatchNamesItsServer(t *testing.T) {
+	for server, args := range map[string][]string{
+		"h:1": {"--server", "h:1"}, "h:2": {"--addr", "h:2"}, "h:3": nil,
+	} {
+		inv, err := load(t, append([]string{"watch", "f", "r", "--after", "7"}, args...), "QUIPU_ADDR=h:3")
+		require.NoError(t, err)
+		require.Equal(t, Watch{Flow: "f", Run: "r", Server: server, After: "7"}, inv.Watch)
+	}
+	inv, err := load(t, []string{"views", "verify"}, "QUIPU_ADDR=h:3")
+	require.NoError(t, err)
+	require.Empty(t, inv.ViewsServer, "work on the folder is not turned into a request")
+}
+
 // A flag that does nothing would be a promise that is not kept.
 func TestLoad_EachCommandOffersItsOwnFlagsOnly(t *testing.T) {
 	for command, want := range map[string]string{

@@ -99,8 +99,9 @@ func (v onViews) into(inv *Invocation) {
 type Watch struct {
 	Flow        string `arg:"" help:"Flow name."`
 	Run         string `arg:"" help:"Run name."`
-	Addr        string `name:"addr" default:"127.0.0.1:8080" help:"Address of the server."`
-	From        string `name:"from" default:"0" help:"First offset to print, or latest."`
+	Server      string `name:"server" aliases:"addr" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Server to ask (QUIPU_ADDR; --addr is the older name)."`
+	From        string `name:"from" help:"First offset to print, or latest; 0 unless after is given."`
+	After       string `name:"after" help:"Offset to go on behind, such as the last one seen."`
 	Types       string `name:"types" help:"Event types to print, comma-separated."`
 	ExecutionID string `name:"execution-id" help:"Which run of the name; the newest if empty."`
 	Follow      bool   `name:"follow" help:"Go on with later runs of the name."`
@@ -248,7 +249,8 @@ func (s *sources) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any
 		return nil, nil // Load reports them; what kong makes of the rest no longer matters
 	}
 	for _, known := range settings() {
-		if known.Flag != flag.Name {
+		// The server that watch asks is the one that serve starts where both read the same settings.
+		if known.Flag != flag.Name && !slices.Contains(flag.Aliases, known.Flag) {
 			continue
 		}
 		if text, ok := s.env[known.Env()]; ok {

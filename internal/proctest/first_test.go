@@ -190,7 +190,7 @@ func TestFirst_HealthMetricsAndCommands(t *testing.T) {
 	// watch prints the frames of a run that starts later, and ends with it.
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	watch := exec.CommandContext(ctx, Binary(t), "watch", "my flow", "run 1", "--addr", s.Addr())
+	watch := exec.CommandContext(ctx, Binary(t), "watch", "my flow", "run 1", "--server", s.Addr())
 	var lines bytes.Buffer
 	watch.Stdout = &lines
 	require.NoError(t, watch.Start())
@@ -201,11 +201,14 @@ func TestFirst_HealthMetricsAndCommands(t *testing.T) {
 	for _, line := range printed {
 		require.True(t, json.Valid([]byte(line)), line)
 	}
-	code, out = Run(t, "watch", "f", "r", "--addr", "127.0.0.1:1")
+	code, out = Run(t, "watch", "my flow", "run 1", "--server", "http://"+s.Addr()+"/", "--after", "1")
+	require.Zero(t, code, out)
+	require.Equal(t, raws(s.Open(t, "my flow", "run 1", "after=1").ToEnd(t)), strings.Split(strings.TrimSpace(out), "\n"))
+	code, out = Run(t, "watch", "f", "r", "--server", "127.0.0.1:1")
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "127.0.0.1:1")
-	require.Contains(t, out, "set --addr", "what to do about it")
-	code, out = Run(t, "watch", "f", "r", "--addr", s.Addr(), "--from", "x")
+	require.Contains(t, out, "set --server", "what to do about it")
+	code, out = Run(t, "watch", "f", "r", "--addr", s.Addr(), "--from", "x") // the older name
 	require.Equal(t, 1, code, out)
 	require.Contains(t, out, "query/from")
 	require.NotContains(t, out, "{", "a sentence, not a body")
