@@ -9,11 +9,19 @@ import (
 	"quipu/projections/view"
 )
 
+// While events keep coming, projecting takes at most one part in lingerShare of the time, so that it
+// leaves the machine to what makes the events: what waits meanwhile goes in fewer, bigger and so
+// cheaper commits. lingerBusyMax bounds the wait, and with it how far the views fall behind.
+const (
+	lingerShare   = 12
+	lingerBusyMax = 200 * time.Millisecond
+)
+
 // Bounds and defaults of Options.
 const (
 	LingerDefault      = 20 * time.Millisecond
 	LingerMax          = 10 * time.Second
-	BatchEventsDefault = 2000
+	BatchEventsDefault = 5000
 	BatchEventsMax     = 100_000
 	BackoffMinDefault  = 100 * time.Millisecond
 	BackoffMaxDefault  = 10 * time.Second
@@ -36,10 +44,10 @@ const (
 
 // Options of a Runner. The zero value means the defaults.
 type Options struct {
-	// Linger is the pace of commits while the views are caught up: events that come within it share
+	// Linger is the least pace of commits while the views are caught up: events that come within it share
 	// one. A reader that waits cuts it short. Default 20 ms; below 0: none.
 	Linger time.Duration
-	// BatchEvents bounds the events of one commit. Default 2,000.
+	// BatchEvents bounds the events of one commit. Default 5,000.
 	BatchEvents int
 	// BackoffMin and BackoffMax bound the wait after a failure; it doubles with each in a row and is
 	// shortened by up to a half at random. Defaults 100 ms and 10 s.
@@ -109,6 +117,14 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("option Differences is %d, at least 0 is needed", o.Differences))
 	}
 	return errors.Join(errs...)
+}
+
+// linger is the wait after a commit that took so long.
+func (o Options) linger(took time.Duration) time.Duration {
+	if o.Linger < 0 {
+		return 0
+	}
+	return max(o.Linger, min((lingerShare-1)*took, lingerBusyMax))
 }
 
 // backoff is the wait after the n-th failure in a row, n >= 1.

@@ -40,7 +40,8 @@ type Runner struct {
 	turn    chan struct{} // capacity 1: held while the served generation is moved or replaced
 	beside  chan struct{} // capacity 1: held while a generation is built beside it
 
-	live *projection // nil until opened; belongs to the goroutine of Run
+	live *projection   // nil until opened; belongs to the goroutine of Run
+	took time.Duration // of the last commit, folding included; likewise
 
 	mu       sync.Mutex
 	status   Status
@@ -92,7 +93,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		if err == nil {
 			failures = 0
 			if caughtUp && !r.waiting() {
-				r.pause(ctx, r.options.Linger, true)
+				r.pause(ctx, r.options.linger(r.took), true)
 			}
 			continue
 		}
@@ -149,7 +150,8 @@ func (r *Runner) Once(ctx context.Context) (caughtUp bool, err error) {
 		return false, r.corrupted(err)
 	}
 	caughtUp = r.live.caughtUp && !r.live.behind(everything)
-	r.publish(done, caughtUp, r.clock.Now().Sub(began))
+	r.took = r.clock.Now().Sub(began)
+	r.publish(done, caughtUp, r.took)
 	return caughtUp, nil
 }
 
