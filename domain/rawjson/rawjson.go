@@ -196,48 +196,17 @@ func (s *scanner) value() bool {
 }
 
 func (s *scanner) word(w string) bool {
-	if len(s.b)-s.i < len(w) || string(s.b[s.i:s.i+len(w)]) != w {
+	if !wordAt(s.b, s.i, w) {
 		return s.fail("unexpected word, expected " + w)
 	}
 	s.i += len(w)
 	return true
 }
 
-func (s *scanner) digits() bool {
-	from := s.i
-	for s.i < len(s.b) && s.b[s.i] >= '0' && s.b[s.i] <= '9' {
-		s.i++
-	}
-	return s.i > from
-}
-
 func (s *scanner) number() bool {
-	if s.b[s.i] == '-' {
-		s.i++
-	}
-	from := s.i
-	if !s.digits() {
-		return s.fail("number without digits")
-	}
-	if s.b[from] == '0' && s.i-from > 1 {
-		return s.fail("number with a leading zero")
-	}
-	if s.i < len(s.b) && s.b[s.i] == '.' {
-		s.i++
-		if !s.digits() {
-			return s.fail("number without digits after the point")
-		}
-	}
-	if s.i < len(s.b) && (s.b[s.i] == 'e' || s.b[s.i] == 'E') {
-		s.i++
-		if s.i < len(s.b) && (s.b[s.i] == '+' || s.b[s.i] == '-') {
-			s.i++
-		}
-		if !s.digits() {
-			return s.fail("number without digits in the exponent")
-		}
-	}
-	return true
+	end, reason := numberEnd(s.b, s.i)
+	s.i = end
+	return reason == "" || s.fail(reason)
 }
 
 func (s *scanner) deeper() bool {

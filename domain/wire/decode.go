@@ -1,365 +1,88 @@
 package wire
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"time"
-
 	"quipu/domain"
-	"quipu/domain/rawjson"
 	"quipu/domain/run"
 )
 
-// decoder reads one version of one type; upcasters sit in front of it (see upcast.go).
-type decoder func(data []byte) (run.Event, error)
-
-var runDecoders = map[string]decoder{
-	RunStarted:            decodeAs[startedV1],
-	RunAbandoned:          decodeAs[abandonedV1],
-	RunTaskStarted:        decodeAs[taskStartedV1],
-	RunTaskAttemptStarted: decodeAs[taskAttemptStartedV1],
-	RunTaskCompleted:      decodeAs[taskCompletedV1],
-	RunTaskFailed:         decodeAs[taskFailedV1],
-	RunTaskRetryScheduled: decodeAs[taskRetryScheduledV1],
-	RunTimerSet:           decodeAs[timerSetV1],
-	RunTaskSkipped:        decodeAs[taskSkippedV1],
-	RunToolStarted:        decodeCall("tool", callStarted),
-	RunToolCompleted:      decodeCall("tool", callCompleted),
-	RunToolFailed:         decodeCall("tool", callFailed),
-	RunLLMStarted:         decodeCall("llm", callStarted),
-	RunLLMCompleted:       decodeCall("llm", callCompleted),
-	RunLLMFailed:          decodeCall("llm", callFailed),
-	RunCompleted:          decodeAs[completedV1],
-	RunFailed:             decodeAs[failedV1],
-	RunCancelled:          decodeAs[cancelledV1],
+// runTypes are the stored types of runs that decodeRun knows.
+var runTypes = []string{
+	RunStarted, RunAbandoned, RunTaskStarted, RunTaskAttemptStarted, RunTaskCompleted, RunTaskFailed,
+	RunTaskRetryScheduled, RunTimerSet, RunTaskSkipped, RunToolStarted, RunToolCompleted, RunToolFailed,
+	RunLLMStarted, RunLLMCompleted, RunLLMFailed, RunCompleted, RunFailed, RunCancelled,
 }
 
 // RunTypes lists the stored types this build can read, in no order.
-func RunTypes() []string {
-	out := make([]string, 0, len(runDecoders))
-	for t := range runDecoders {
-		out = append(out, t)
-	}
-	return out
-}
+func RunTypes() []string { return append([]string(nil), runTypes...) }
 
 // DecodeRun reads a stored event of a run, upcasting old versions.
-// Errors: ErrCorrupt; its Code is UNKNOWN_EVENT if this build does not know the type, in which
-// case the run must be left alone rather than folded without it.
+//
+// Shape: the Values of the event share the memory of data, which must not be written to any more.
+// Errors: ErrCorrupt, with the field that cannot be read; its Code is UNKNOWN_EVENT if this build does
+// not know the type, in which case the run must be left alone rather than folded without it.
+// An unknown field is an error, since dropping it would be losing a fact. What stands inside a payload
+// must be JSON, and is not looked at further.
 func DecodeRun(typ string, data []byte) (run.Event, error) {
 	typ, data, err := upcast(typ, data)
 	if err != nil {
 		return nil, err
 	}
-	decode, ok := runDecoders[typ]
-	if !ok {
-		return nil, domain.E(domain.KindCorrupt, "decode event", typ, "this version does not know the type; a newer one wrote it").WithCode("UNKNOWN_EVENT")
+	var r reader
+	r.reset(data)
+	e := r.runEvent(typ)
+	if e == nil {
+		return nil, unknownType(typ)
 	}
-	e, err := decode(data)
-	if err != nil {
-		return nil, domain.Wrap(domain.KindCorrupt, "decode event", typ, err)
+	if err := r.done("decode event", typ); err != nil {
+		return nil, err
 	}
 	return e, nil
 }
 
-func decodeAs[W interface{ event() run.Event }](data []byte) (run.Event, error) {
-	var w W
-	if err := strict(data, &w); err != nil {
-		return nil, err
-	}
-	return w.event(), nil
+func unknownType(typ string) error {
+	return domain.E(domain.KindCorrupt, "decode event", typ, "this version does not know the type; a newer one wrote it").WithCode("UNKNOWN_EVENT")
 }
 
-// strict reads one JSON object and refuses fields it does not know, since dropping one silently
-// would be losing a fact, and anything after it.
-func strict(data []byte, into any) error {
-	if rawjson.KindOf(data) != rawjson.Object {
-		return errors.New("is no JSON object")
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return err
-	}
-	if rest := rawjson.Trim(data[dec.InputOffset():]); len(rest) > 0 {
-		return errors.New("has bytes after its JSON object")
+// runEvent reads one version of one type; upcasters sit in front of it (see upcast.go). Of a type it
+// does not know it reads nothing and gives nil.
+func (r *reader) runEvent(typ string) run.Event {
+	switch typ {
+	case RunStarted:
+		return r.started()
+	case RunAbandoned:
+		return r.abandoned()
+	case RunTaskStarted:
+		return r.taskStarted()
+	case RunTaskAttemptStarted:
+		return r.taskAttemptStarted()
+	case RunTaskCompleted:
+		return r.taskCompleted()
+	case RunTaskFailed:
+		return r.taskFailed()
+	case RunTaskRetryScheduled:
+		return r.taskRetryScheduled()
+	case RunTimerSet:
+		return r.timerSet()
+	case RunTaskSkipped:
+		return r.taskSkipped()
+	case RunToolStarted:
+		return r.callStarted("tool")
+	case RunToolCompleted:
+		return r.callCompleted("tool")
+	case RunToolFailed:
+		return r.callFailed("tool")
+	case RunLLMStarted:
+		return r.callStarted("llm")
+	case RunLLMCompleted:
+		return r.callCompleted("llm")
+	case RunLLMFailed:
+		return r.callFailed("llm")
+	case RunCompleted:
+		return r.completed()
+	case RunFailed:
+		return r.failed()
+	case RunCancelled:
+		return r.cancelled()
 	}
 	return nil
-}
-
-type instant struct{ time.Time }
-
-func (t *instant) UnmarshalJSON(b []byte) error {
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
-	}
-	at, err := time.Parse(domain.TimeLayout, s)
-	if err != nil {
-		return fmt.Errorf("instant %q: %w", s, err)
-	}
-	t.Time = at
-	return nil
-}
-
-type value struct {
-	JSON  json.RawMessage `json:"json"`
-	Holes []hole          `json:"holes"`
-}
-
-type hole struct {
-	At     string `json:"at"`
-	Sealed string `json:"sealed"`
-	FP     string `json:"fp"`
-	Blob   string `json:"blob"`
-	Bytes  int64  `json:"bytes"`
-}
-
-// optional turns an absent field into the absent Value.
-func (v *value) optional() domain.Value {
-	if v == nil {
-		return domain.Value{}
-	}
-	return v.domain()
-}
-
-func (v value) domain() domain.Value {
-	out := domain.Value{JSON: v.JSON}
-	if out.JSON == nil {
-		out.JSON = []byte("null")
-	}
-	for _, h := range v.Holes {
-		out.Holes = append(out.Holes, domain.Hole(h))
-	}
-	return out
-}
-
-type errorV1 struct {
-	Type    string `json:"type"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Details *value `json:"details"`
-}
-
-func (e errorV1) domain() run.ErrorInfo {
-	return run.ErrorInfo{Type: e.Type, Code: e.Code, Message: e.Message, Details: e.Details.optional()}
-}
-
-type secretV1 struct {
-	ID         string `json:"id"`
-	FP         string `json:"fp"`
-	Ciphertext string `json:"ciphertext"`
-	Blob       string `json:"blob"`
-	Bytes      int64  `json:"bytes"`
-}
-
-func secretsOf(list []secretV1) []run.Secret {
-	var out []run.Secret
-	for _, s := range list {
-		out = append(out, run.Secret(s))
-	}
-	return out
-}
-
-type startedV1 struct {
-	RunID           string     `json:"run_id"`
-	Source          string     `json:"source"`
-	FlowName        string     `json:"flow_name"`
-	RunName         string     `json:"run_name"`
-	WorkflowID      string     `json:"workflow_id"`
-	WorkflowVersion int        `json:"workflow_version"`
-	Definition      value      `json:"definition"`
-	Input           value      `json:"input"`
-	BodySHA256      string     `json:"body_sha256"`
-	Secrets         []secretV1 `json:"secrets"`
-}
-
-func (w startedV1) event() run.Event {
-	return run.Started{
-		RunID: w.RunID, Source: w.Source, FlowName: w.FlowName, RunName: w.RunName, WorkflowID: w.WorkflowID, WorkflowVersion: w.WorkflowVersion,
-		Definition: w.Definition.domain(), Input: w.Input.domain(), BodySHA256: w.BodySHA256, Secrets: secretsOf(w.Secrets),
-	}
-}
-
-type abandonedV1 struct {
-	RunID string `json:"run_id"`
-}
-
-func (w abandonedV1) event() run.Event { return run.Abandoned(w) }
-
-type taskV1 struct {
-	Task      string `json:"task"`
-	TaskID    string `json:"task_id"`
-	Iteration int    `json:"iteration"`
-}
-
-type taskStartedV1 struct {
-	taskV1
-	Node     string  `json:"node"`
-	Function string  `json:"function"`
-	Input    value   `json:"input"`
-	Deadline instant `json:"deadline"`
-}
-
-func (w taskStartedV1) event() run.Event {
-	return run.TaskStarted{
-		Task: w.Task, TaskID: w.TaskID, Iteration: w.Iteration, Node: w.Node, Function: w.Function,
-		Input: w.Input.domain(), Deadline: w.Deadline.Time,
-	}
-}
-
-type taskAttemptStartedV1 struct {
-	taskV1
-	Attempt  int     `json:"attempt"`
-	Node     string  `json:"node"`
-	Reason   string  `json:"reason"`
-	Deadline instant `json:"deadline"`
-}
-
-func (w taskAttemptStartedV1) event() run.Event {
-	return run.TaskAttemptStarted{
-		Task: w.Task, TaskID: w.TaskID, Iteration: w.Iteration, Attempt: w.Attempt, Node: w.Node,
-		Reason: w.Reason, Deadline: w.Deadline.Time,
-	}
-}
-
-type gateV1 struct {
-	Edge  int  `json:"edge"`
-	Holds bool `json:"holds"`
-}
-
-type taskCompletedV1 struct {
-	taskV1
-	Attempt   int        `json:"attempt"`
-	StartedAt instant    `json:"started_at"`
-	Output    value      `json:"output"`
-	Gates     []gateV1   `json:"gates"`
-	Secrets   []secretV1 `json:"secrets"`
-}
-
-func (w taskCompletedV1) event() run.Event {
-	e := run.TaskCompleted{
-		Task: w.Task, TaskID: w.TaskID, Iteration: w.Iteration, Attempt: w.Attempt,
-		StartedAt: w.StartedAt.Time, Output: w.Output.domain(), Secrets: secretsOf(w.Secrets),
-	}
-	for _, g := range w.Gates {
-		e.Gates = append(e.Gates, run.GateResult(g))
-	}
-	return e
-}
-
-type taskFailedV1 struct {
-	taskV1
-	Attempt   int        `json:"attempt"`
-	StartedAt instant    `json:"started_at"`
-	Error     errorV1    `json:"error"`
-	Partial   value      `json:"partial_results"`
-	Secrets   []secretV1 `json:"secrets"`
-}
-
-func (w taskFailedV1) event() run.Event {
-	return run.TaskFailed{
-		Task: w.Task, TaskID: w.TaskID, Iteration: w.Iteration, Attempt: w.Attempt, StartedAt: w.StartedAt.Time,
-		Error: w.Error.domain(), Partial: w.Partial.domain(), Secrets: secretsOf(w.Secrets),
-	}
-}
-
-type taskRetryScheduledV1 struct {
-	taskV1
-	Attempt int        `json:"attempt"`
-	Error   errorV1    `json:"error"`
-	RetryAt instant    `json:"retry_at"`
-	Secrets []secretV1 `json:"secrets"`
-}
-
-func (w taskRetryScheduledV1) event() run.Event {
-	return run.TaskRetryScheduled{
-		Task: w.Task, TaskID: w.TaskID, Iteration: w.Iteration, Attempt: w.Attempt, Error: w.Error.domain(), RetryAt: w.RetryAt.Time,
-		Secrets: secretsOf(w.Secrets),
-	}
-}
-
-type timerSetV1 struct {
-	taskV1
-	DueAt instant `json:"due_at"`
-}
-
-func (w timerSetV1) event() run.Event {
-	return run.TimerSet{Task: w.Task, TaskID: w.TaskID, Iteration: w.Iteration, DueAt: w.DueAt.Time}
-}
-
-type taskSkippedV1 struct {
-	Task   string `json:"task"`
-	Reason string `json:"reason"`
-}
-
-func (w taskSkippedV1) event() run.Event { return run.TaskSkipped(w) }
-
-type callV1 struct {
-	taskV1
-	Attempt   int     `json:"attempt"`
-	Function  string  `json:"function"`
-	StartedAt instant `json:"started_at"`
-	Error     errorV1 `json:"error"`
-	Details   *value  `json:"details"`
-}
-
-func decodeCall(family string, make func(string, callV1) run.Event) decoder {
-	return func(data []byte) (run.Event, error) {
-		var w callV1
-		if err := strict(data, &w); err != nil {
-			return nil, err
-		}
-		return make(family, w), nil
-	}
-}
-
-func callStarted(family string, w callV1) run.Event {
-	return run.CallStarted{Family: family, Task: w.Task, TaskID: w.TaskID, Iteration: w.Iteration, Attempt: w.Attempt, Function: w.Function}
-}
-
-func callCompleted(family string, w callV1) run.Event {
-	return run.CallCompleted{
-		Family: family, Task: w.Task, TaskID: w.TaskID, Iteration: w.Iteration, Attempt: w.Attempt, Function: w.Function,
-		StartedAt: w.StartedAt.Time, Details: w.Details.optional(),
-	}
-}
-
-func callFailed(family string, w callV1) run.Event {
-	return run.CallFailed{
-		Family: family, Task: w.Task, TaskID: w.TaskID, Iteration: w.Iteration, Attempt: w.Attempt, Function: w.Function,
-		StartedAt: w.StartedAt.Time, Error: w.Error.domain(), Details: w.Details.optional(),
-	}
-}
-
-type completedV1 struct {
-	StartedAt instant `json:"started_at"`
-	Results   value   `json:"results"`
-}
-
-func (w completedV1) event() run.Event {
-	return run.Completed{StartedAt: w.StartedAt.Time, Results: w.Results.domain()}
-}
-
-type failedV1 struct {
-	StartedAt instant `json:"started_at"`
-	Task      string  `json:"task"`
-	Error     errorV1 `json:"error"`
-	Results   value   `json:"results"`
-}
-
-func (w failedV1) event() run.Event {
-	return run.Failed{StartedAt: w.StartedAt.Time, Task: w.Task, Error: w.Error.domain(), Results: w.Results.domain()}
-}
-
-type cancelledV1 struct {
-	StartedAt instant `json:"started_at"`
-	Reason    string  `json:"reason"`
-	Results   value   `json:"results"`
-}
-
-func (w cancelledV1) event() run.Event {
-	return run.Cancelled{StartedAt: w.StartedAt.Time, Reason: w.Reason, Results: w.Results.domain()}
 }

@@ -1,10 +1,8 @@
 package wire
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
-	"time"
 
 	"quipu/domain"
 	"quipu/domain/workflow"
@@ -66,68 +64,110 @@ func nodeValue(n *workflow.Node) domain.Value {
 	return o.Value()
 }
 
-type nodeJSON struct {
-	Name      string          `json:"name"`
-	Type      string          `json:"type"`
-	Tag       string          `json:"tag"`
-	Calls     string          `json:"calls"`
-	Pure      bool            `json:"pure"`
-	Timer     bool            `json:"timer"`
-	Templates bool            `json:"templates"`
-	Timeout   duration        `json:"timeout"`
-	Retry     retryJSON       `json:"retry"`
-	Params    json.RawMessage `json:"params"`
-}
-
-type retryJSON struct {
-	Attempts int      `json:"attempts"`
-	Initial  duration `json:"initial"`
-	Factor   float64  `json:"factor"`
-	Max      duration `json:"max"`
-	Jitter   float64  `json:"jitter"`
-}
-
-type duration time.Duration
-
-func (d *duration) UnmarshalJSON(b []byte) error {
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
-	}
-	v, err := time.ParseDuration(s)
-	*d = duration(v)
-	return err
-}
-
-type definitionJSON struct {
-	Nodes []nodeJSON      `json:"nodes"`
-	Edges []workflow.Edge `json:"edges"`
-}
-
-// DecodeDefinition reads what Definition wrote; blobs must be loaded, secrets may be holes.
+// DecodeDefinition reads what Definition wrote; blobs must be loaded, secrets may be holes. The params
+// share v's memory.
 // Errors: ErrCorrupt.
 func DecodeDefinition(v domain.Value) (workflow.Definition, error) {
-	var w definitionJSON
-	if err := strict(v.JSON, &w); err != nil {
-		return workflow.Definition{}, domain.Wrap(domain.KindCorrupt, "decode definition", "", err)
+	var r reader
+	r.reset(v.JSON)
+	d := r.definition()
+	if err := r.done("decode definition", ""); err != nil {
+		return workflow.Definition{}, err
 	}
-	d := workflow.Definition{Edges: w.Edges, Nodes: make([]workflow.Node, len(w.Nodes))}
-	holes, err := paramsHoles(v.Holes, len(w.Nodes))
+	holes, err := paramsHoles(v.Holes, len(d.Nodes))
 	if err != nil {
 		return workflow.Definition{}, err
 	}
-	for i, n := range w.Nodes {
-		params := domain.Value{JSON: n.Params, Holes: holes[i]}
-		d.Nodes[i] = workflow.Node{
-			Name: n.Name, Type: n.Type, Tag: n.Tag, Calls: n.Calls, Pure: n.Pure, Timer: n.Timer, Templates: n.Templates, Timeout: time.Duration(n.Timeout),
-			Retry: workflow.Retry{
-				Attempts: n.Retry.Attempts, Initial: time.Duration(n.Retry.Initial), Factor: n.Retry.Factor,
-				Max: time.Duration(n.Retry.Max), Jitter: n.Retry.Jitter,
-			},
-			Params: params,
-		}
+	for i, list := range holes {
+		d.Nodes[i].Params.Holes = list
 	}
 	return d, nil
+}
+
+func (r *reader) definition() workflow.Definition {
+	d := workflow.Definition{Nodes: []workflow.Node{}}
+	for r.Object(); r.Next(); {
+		switch string(r.Key()) {
+		case "nodes":
+			for r.Array(); r.Item(); {
+				d.Nodes = append(d.Nodes, r.node())
+			}
+		case "edges":
+			d.Edges = []workflow.Edge{}
+			for r.Array(); r.Item(); {
+				d.Edges = append(d.Edges, r.edge())
+			}
+		default:
+			r.Unknown()
+		}
+	}
+	return d
+}
+
+func (r *reader) node() (n workflow.Node) {
+	for r.Object(); r.Next(); {
+		switch string(r.Key()) {
+		case "name":
+			n.Name = r.Text()
+		case "type":
+			n.Type = r.Text()
+		case "tag":
+			n.Tag = r.Text()
+		case "calls":
+			n.Calls = r.Text()
+		case "pure":
+			n.Pure = r.Bool()
+		case "timer":
+			n.Timer = r.Bool()
+		case "templates":
+			n.Templates = r.Bool()
+		case "timeout":
+			n.Timeout = r.duration()
+		case "retry":
+			n.Retry = r.retry()
+		case "params":
+			n.Params.JSON = r.Raw()
+		default:
+			r.Unknown()
+		}
+	}
+	return n
+}
+
+func (r *reader) retry() (w workflow.Retry) {
+	for r.Object(); r.Next(); {
+		switch string(r.Key()) {
+		case "attempts":
+			w.Attempts = r.Int()
+		case "initial":
+			w.Initial = r.duration()
+		case "factor":
+			w.Factor = r.Float()
+		case "max":
+			w.Max = r.duration()
+		case "jitter":
+			w.Jitter = r.Float()
+		default:
+			r.Unknown()
+		}
+	}
+	return w
+}
+
+func (r *reader) edge() (e workflow.Edge) {
+	for r.Object(); r.Next(); {
+		switch string(r.Key()) {
+		case "source":
+			e.Source = r.Text()
+		case "target":
+			e.Target = r.Text()
+		case "condition":
+			e.Condition = r.Text()
+		default:
+			r.Unknown()
+		}
+	}
+	return e
 }
 
 // paramsHoles sorts a definition's holes by node, relative to its params. It looks at each hole

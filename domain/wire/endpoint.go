@@ -23,13 +23,23 @@ func DecodeEndpointCreated(typ string, data []byte) (endpoint.Created, error) {
 	if typ != EndpointCreated {
 		return endpoint.Created{}, domain.E(domain.KindCorrupt, "decode event", typ, "is not an endpoint event this version knows").WithCode("UNKNOWN_EVENT")
 	}
-	var w struct {
-		ID      string `json:"endpoint_id"`
-		Slug    string `json:"slug"`
-		KeyHash string `json:"key_sha256"`
+	var r reader
+	r.reset(data)
+	var e endpoint.Created
+	for r.Object(); r.Next(); {
+		switch string(r.Key()) {
+		case "endpoint_id":
+			e.ID = r.Text()
+		case "slug":
+			e.Slug = r.Text()
+		case "key_sha256":
+			e.KeyHash = r.Text()
+		default:
+			r.Unknown()
+		}
 	}
-	if err := strict(data, &w); err != nil {
-		return endpoint.Created{}, domain.Wrap(domain.KindCorrupt, "decode event", typ, err)
+	if err := r.done("decode event", typ); err != nil {
+		return endpoint.Created{}, err
 	}
-	return endpoint.Created(w), nil
+	return e, nil
 }

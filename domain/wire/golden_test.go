@@ -45,8 +45,9 @@ func TestEncodeRun_GoldenBytes(t *testing.T) {
 	}
 }
 
+var bound = name.Bound{FlowName: "Customer \"Support\"", RunName: "ticket/é", ExecutionID: "0190a0b0-0000-7000-8000-000000000001"}
+
 func TestEncodeNameBound_GoldenBytes(t *testing.T) {
-	bound := name.Bound{FlowName: "Customer \"Support\"", RunName: "ticket/é", ExecutionID: "0190a0b0-0000-7000-8000-000000000001"}
 	typ, data := wire.EncodeNameBound(bound)
 	require.Equal(t, "name.bound.v1", typ)
 	golden(t, typ+".golden.json", data)

@@ -3,7 +3,6 @@ package wire
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"time"
 
 	"quipu/domain"
@@ -11,9 +10,9 @@ import (
 
 // Actor says who caused an event.
 type Actor struct {
-	Kind string `json:"kind"` // anonymous, system, key or user
-	ID   string `json:"id"`
-	Via  string `json:"via"` // door it came in by: "run-dag", "executor", "recovery", …
+	Kind string // anonymous, system, key or user
+	ID   string
+	Via  string // door it came in by: "run-dag", "executor", "recovery", …
 }
 
 // The kinds of actors.
@@ -97,27 +96,54 @@ func (o *object) hex(k string, v []byte) {
 	o.b = append(o.b, '"')
 }
 
-type metadataJSON struct {
-	At            instant `json:"at"`
-	Actor         Actor   `json:"actor"`
-	CommandID     string  `json:"command_id"`
-	CorrelationID string  `json:"$correlationId"`
-	CausationID   string  `json:"$causationId"`
-	Traceparent   string  `json:"traceparent"`
-	Prev          string  `json:"prev"`
-	DataSHA256    string  `json:"data_sha256"`
+// DecodeMetadata reads what Seal wrote. Keys it does not know are passed over: what others add to an
+// event's metadata changes nothing of what the event says. Errors: ErrCorrupt.
+func DecodeMetadata(b []byte) (Metadata, error) {
+	var r reader
+	r.reset(b)
+	var m Metadata
+	for r.Object(); r.Next(); {
+		switch string(r.Key()) {
+		case "at":
+			m.At = r.instant()
+		case "actor":
+			m.Actor = r.actor()
+		case "command_id":
+			m.CommandID = r.Text()
+		case "$correlationId":
+			m.CorrelationID = r.Text()
+		case "$causationId":
+			m.CausationID = r.Text()
+		case "traceparent":
+			m.Traceparent = r.Text()
+		case "prev":
+			m.Prev = r.Text()
+		case "data_sha256":
+			m.DataSHA256 = r.Text()
+		default:
+			r.Ignore()
+		}
+	}
+	if err := r.done("decode metadata", ""); err != nil {
+		return Metadata{}, err
+	}
+	return m, nil
 }
 
-// DecodeMetadata reads what Seal wrote. Errors: ErrCorrupt.
-func DecodeMetadata(b []byte) (Metadata, error) {
-	var m metadataJSON
-	if err := json.Unmarshal(b, &m); err != nil {
-		return Metadata{}, domain.Wrap(domain.KindCorrupt, "decode metadata", "", err)
+func (r *reader) actor() (a Actor) {
+	for r.Object(); r.Next(); {
+		switch string(r.Key()) {
+		case "kind":
+			a.Kind = r.Text()
+		case "id":
+			a.ID = r.Text()
+		case "via":
+			a.Via = r.Text()
+		default:
+			r.Ignore()
+		}
 	}
-	return Metadata{
-		At: m.At.Time, Actor: m.Actor, CommandID: m.CommandID, CorrelationID: m.CorrelationID,
-		CausationID: m.CausationID, Traceparent: m.Traceparent, Prev: m.Prev, DataSHA256: m.DataSHA256,
-	}, nil
+	return a
 }
 
 // DecodeAt reads the instant alone, without decoding the rest: Seal always writes it first.
@@ -125,7 +151,7 @@ func DecodeMetadata(b []byte) (Metadata, error) {
 func DecodeAt(metadata []byte) (time.Time, error) {
 	const prefix = `{"at":"`
 	if n := len(prefix) + len(domain.TimeLayout); len(metadata) > n && string(metadata[:len(prefix)]) == prefix && metadata[n] == '"' {
-		if at, err := time.Parse(domain.TimeLayout, string(metadata[len(prefix):n])); err == nil {
+		if at, ok := parseInstant(metadata[len(prefix):n]); ok {
 			return at, nil
 		}
 	}

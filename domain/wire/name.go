@@ -22,13 +22,23 @@ func DecodeNameBound(typ string, data []byte) (name.Bound, error) {
 	if typ != NameBound {
 		return name.Bound{}, domain.E(domain.KindCorrupt, "decode event", typ, "is not a name event this version knows").WithCode("UNKNOWN_EVENT")
 	}
-	var w struct {
-		FlowName    string `json:"flow_name"`
-		RunName     string `json:"run_name"`
-		ExecutionID string `json:"execution_id"`
+	var r reader
+	r.reset(data)
+	var e name.Bound
+	for r.Object(); r.Next(); {
+		switch string(r.Key()) {
+		case "flow_name":
+			e.FlowName = r.Text()
+		case "run_name":
+			e.RunName = r.Text()
+		case "execution_id":
+			e.ExecutionID = r.Text()
+		default:
+			r.Unknown()
+		}
 	}
-	if err := strict(data, &w); err != nil {
-		return name.Bound{}, domain.Wrap(domain.KindCorrupt, "decode event", typ, err)
+	if err := r.done("decode event", typ); err != nil {
+		return name.Bound{}, err
 	}
-	return name.Bound(w), nil
+	return e, nil
 }

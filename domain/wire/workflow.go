@@ -42,46 +42,63 @@ func content(o *object, id string, c workflow.Content, list []domain.Secret) {
 	secrets(o, list)
 }
 
-type contentV1 struct {
-	WorkflowID  string     `json:"workflow_id"`
-	Name        string     `json:"name"`
-	Description string     `json:"description"`
-	Endpoint    string     `json:"endpoint"`
-	Graph       value      `json:"graph"`
-	Secrets     []secretV1 `json:"secrets"`
-}
-
-func (w contentV1) content() workflow.Content {
-	return workflow.Content{Name: w.Name, Description: w.Description, Endpoint: w.Endpoint, Graph: w.Graph.domain()}
-}
-
-// DecodeWorkflow reads what EncodeWorkflow wrote.
+// DecodeWorkflow reads what EncodeWorkflow wrote; like DecodeRun, its Values share data's memory.
 // Errors: ErrCorrupt; its Code is UNKNOWN_EVENT if this build does not know the type.
 func DecodeWorkflow(typ string, data []byte) (workflow.StoredEvent, error) {
 	typ, data, err := upcast(typ, data)
 	if err != nil {
 		return nil, err
 	}
-	var w contentV1
+	var r reader
+	r.reset(data)
 	var e workflow.StoredEvent
 	switch typ {
 	case WorkflowCreated:
-		err = strict(data, &w)
-		e = workflow.Created{ID: w.WorkflowID, Content: w.content(), Secrets: secretsOf(w.Secrets)}
+		e = r.content()
 	case WorkflowUpdated:
-		err = strict(data, &w)
-		e = workflow.Updated{ID: w.WorkflowID, Content: w.content(), Secrets: secretsOf(w.Secrets)}
+		e = workflow.Updated(r.content())
 	case WorkflowDeleted:
-		var d struct {
-			WorkflowID string `json:"workflow_id"`
-		}
-		err = strict(data, &d)
-		e = workflow.Deleted{ID: d.WorkflowID}
+		e = r.workflowDeleted()
 	default:
-		return nil, domain.E(domain.KindCorrupt, "decode event", typ, "this version does not know the type; a newer one wrote it").WithCode("UNKNOWN_EVENT")
+		return nil, unknownType(typ)
 	}
-	if err != nil {
-		return nil, domain.Wrap(domain.KindCorrupt, "decode event", typ, err)
+	if err := r.done("decode event", typ); err != nil {
+		return nil, err
 	}
 	return e, nil
+}
+
+func (r *reader) content() workflow.Created {
+	e := workflow.Created{Content: workflow.Content{Graph: domain.Value{JSON: null}}}
+	for r.Object(); r.Next(); {
+		switch string(r.Key()) {
+		case "workflow_id":
+			e.ID = r.Text()
+		case "name":
+			e.Content.Name = r.Text()
+		case "description":
+			e.Content.Description = r.Text()
+		case "endpoint":
+			e.Content.Endpoint = r.Text()
+		case "graph":
+			e.Content.Graph = r.value()
+		case "secrets":
+			e.Secrets = r.secrets()
+		default:
+			r.Unknown()
+		}
+	}
+	return e
+}
+
+func (r *reader) workflowDeleted() (e workflow.Deleted) {
+	for r.Object(); r.Next(); {
+		switch string(r.Key()) {
+		case "workflow_id":
+			e.ID = r.Text()
+		default:
+			r.Unknown()
+		}
+	}
+	return e
 }
