@@ -85,8 +85,9 @@ func (d *Definitions) Create(ctx context.Context, c Change, by By) (Workflow, er
 	return w, err
 }
 
-// Update stores a new version. A mask in the graph keeps the secret it stands for; a content that
-// equals the stored one makes no version.
+// Update stores a new version. A mask in the graph keeps the secret it stands for, below a key that
+// names a secret or where the secret stands in the version before; a content that equals the stored one
+// makes no version.
 //
 // Errors: as Create; ErrNotFound for a workflow that does not exist or is deleted; ErrConflict with
 // code VERSION_CHANGED if it is not at Expected.
@@ -134,8 +135,11 @@ func (d *Definitions) content(ctx context.Context, s *Session, have workflow.Con
 		return have, nil, nil
 	}
 	var secrets []domain.Secret
-	var err error
-	have.Graph, secrets, err = s.SealGraph(ctx, c.Graph.Raw)
+	maskAt, err := d.maskAt(ctx, have.Graph, c.Graph.Raw)
+	if err != nil {
+		return have, nil, err
+	}
+	have.Graph, secrets, err = s.SealGraph(ctx, c.Graph.Raw, maskAt)
 	return have, secrets, relocated(err, c.GraphAt)
 }
 

@@ -112,3 +112,61 @@ func TestDefinitions_TemplatesUnderSecretKeys(t *testing.T) {
 		require.False(t, bytes.Contains(r.Data, []byte(secret)), "%s %d %s %s", r.Stream, r.Revision, r.Type, r.Data)
 	}
 }
+
+// Somebody who reads masks and may change a workflow must not get its secrets by moving a mask to where
+// it is sent or shown as something else.
+func TestDefinitions_MovedMasksAreRefused(t *testing.T) {
+	const secret = "sk-live-0123456789abcdef"
+	l := newLibrary(t, newWorld())
+	// The secret stands in the body too, where no key says that it is one.
+	graph := func(body, key string) string {
+		return callGraph("https://example.org", `,"body":`+string(mustJSON(body))+`,"headers":{"Authorization":`+string(mustJSON(key))+`}`)
+	}
+	w, err := l.Create(t.Context(), l.change(t, "n", graph("said "+secret, secret)), somebody)
+	require.NoError(t, err)
+	var config struct {
+		Nodes []struct {
+			Data struct {
+				Config struct {
+					Body    string
+					Headers struct{ Authorization string }
+				}
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(l.shown(t, w)), &config))
+	bodyMask, keyMask := config.Nodes[1].Data.Config.Body, config.Nodes[1].Data.Config.Headers.Authorization
+	require.NotEqual(t, bodyMask, keyMask)
+
+	swapped := func(graph string) string {
+		first, second := graph[strings.Index(graph, `{"id":"in"`):strings.Index(graph, `,
+  {"id":"call"`)], graph[strings.Index(graph, `{"id":"call"`):strings.Index(graph, `,
+  {"id":"out"`)]
+		return strings.NewReplacer(first, second, second, first).Replace(graph)
+	}
+	moved := swapped(graph(bodyMask, keyMask))
+	require.Less(t, strings.Index(moved, `"id":"call"`), strings.Index(moved, `"id":"in"`))
+	w, err = l.Update(t.Context(), w.ID, l.change(t, "n", moved), somebody)
+	require.NoError(t, err, "a node may change its place")
+	require.Len(t, w.Secrets, 2)
+	require.Equal(t, moved, l.shown(t, w))
+
+	refused := func(graph string) {
+		t.Helper()
+		_, err := l.Update(t.Context(), w.ID, l.change(t, "n", graph), somebody)
+		var e *domain.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, domain.KindUnprocessable, e.Kind)
+		require.Equal(t, "MASK_MOVED", e.Code)
+		require.Equal(t, "/definition/nodes/1/data/config/body", e.Field)
+	}
+	refused(graph(keyMask, keyMask))
+	refused(strings.Replace(graph(bodyMask, keyMask), `"call"`, `"another"`, -1))
+
+	_, err = l.Update(t.Context(), w.ID, l.change(t, "n", graph("x", "")), somebody)
+	require.NoError(t, err)
+	refused(graph(bodyMask, "")) // also when no secret is left to compare with
+	back, err := l.Update(t.Context(), w.ID, l.change(t, "n", graph("x", keyMask)), somebody)
+	require.NoError(t, err, "a key that names a secret takes one back")
+	require.Contains(t, l.shown(t, back), keyMask)
+}

@@ -88,12 +88,12 @@ func (s *Session) SealStart(ctx context.Context, raw, input []byte, inputAt []st
 }
 
 // SealGraph takes the secrets out of the graph of a stored workflow. A mask of a secret that the
-// session holds stands for that secret.
-// Errors: as SealStart.
-func (s *Session) SealGraph(ctx context.Context, graph []byte) (domain.Value, []domain.Secret, error) {
+// session holds stands for that secret below a secret key, and where maskAt says so.
+// Errors: as SealStart; ErrUnprocessable with code UNKNOWN_MASK or MASK_MOVED for other masks.
+func (s *Session) SealGraph(ctx context.Context, graph []byte, maskAt func(pointer, fp string) bool) (domain.Value, []domain.Secret, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v, fresh, err := s.run.Seal(ctx, graph, sealing.Options{References: true, Templates: definition.EvaluatedAt, Intake: true, KeepMasks: true})
+	v, fresh, err := s.run.Seal(ctx, graph, sealing.Options{References: true, Templates: definition.EvaluatedAt, Intake: true, KeepMasks: true, MaskAt: maskAt})
 	if err != nil {
 		return domain.Value{}, nil, err
 	}

@@ -31,6 +31,9 @@ type Options struct {
 	// KeepMasks turns a mask of a secret this stream holds back into that secret. With Intake an
 	// unknown mask under a secret key is refused. Without KeepMasks masks are plain text.
 	KeepMasks bool
+	// MaskAt says where, other than below secret keys, KeepMasks may bring a secret back; elsewhere its
+	// mask is refused, since the secret would be sent or shown as what it is not. Nil means anywhere.
+	MaskAt func(pointer, fp string) bool
 }
 
 // SecretsMax is the most secrets sealed one by one in one payload; beyond it the payload is sealed
@@ -196,6 +199,11 @@ func (s *scanner) mask(p *rawjson.Path, st state, fp string, start, end int) boo
 	}
 	index, err := s.run.byFingerprint(fp)
 	switch {
+	case err == nil && index >= 0 && !st.sealed() && s.part.MaskAt != nil && !s.part.MaskAt(p.Pointer(), fp):
+		s.err = domain.E(domain.KindUnprocessable, "seal payload of", s.run.stream,
+			"is the mask of a secret that stood elsewhere; send the secret itself, or put it below a key that names a secret").
+			WithField(p.Pointer()).WithCode("MASK_MOVED")
+		return false
 	case err == nil && index >= 0:
 		s.spots = append(s.spots, spot{start, end, p.Pointer(), fp, index})
 	case err == nil && (!s.part.Intake || !st.sealed()):
