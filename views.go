@@ -40,13 +40,13 @@ func openViews(ctx context.Context, c config.Config, log *embedded.Log) (viewSto
 }
 
 // newRunner makes what keeps the views at the head of the log.
-func newRunner(store projections.Generations, log *embedded.Log, c config.Config, logger *slog.Logger, hooks projections.Hooks) *projections.Runner {
+func newRunner(store projections.Generations, feed projections.Feed, c config.Config, logger *slog.Logger, hooks projections.Hooks) *projections.Runner {
 	system := clock.System{}
 	linger := c.Views.Linger
 	if linger == 0 {
 		linger = -1 // the option's zero means its default
 	}
-	return projections.NewRunner(store, viewsFeed{log}, system, projections.Options{
+	return projections.NewRunner(store, feed, system, projections.Options{
 		Linger: linger, BatchEvents: c.Views.BatchMax, Random: system.Jitter, Logger: logger, Hooks: hooks,
 	})
 }
@@ -103,7 +103,7 @@ func (s *server) buildViews(ctx context.Context) (err error) {
 	if s.viewStore, err = openViews(ctx, s.config, s.log); err != nil {
 		return fmt.Errorf("views: %w", err)
 	}
-	s.views = newRunner(s.viewStore, s.log, s.config, s.logger, projections.Hooks{
+	s.views = newRunner(s.viewStore, viewsFeed{s.log}, s.config, s.logger, projections.Hooks{
 		Committed: s.metrics.ViewsCommitted,
 		Failed:    func(err error) { s.metrics.ViewsFailed(outcome(err)) },
 		Rebuilt:   func(time.Duration) { s.metrics.ViewsRebuilt() },

@@ -201,7 +201,7 @@ func viewsThere(ctx context.Context, server, name string, show func(viewsLine)) 
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("set --server to where a server is, or leave it out to work on a stopped one's folder: %w", err)
+		return fmt.Errorf("set --server to where a server is, or leave it out to work on the folder that --data names: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
@@ -222,17 +222,24 @@ func viewsThere(ctx context.Context, server, name string, show func(viewsLine)) 
 	}
 }
 
-// viewsHere does the work on a stopped server's folder.
-func viewsHere(ctx context.Context, c config.Config, name string, logger *slog.Logger, show func(viewsLine)) (err error) {
+// viewsHere does the work on a folder: a check also beside the server, a rebuild only without one.
+func viewsHere(ctx context.Context, c config.Config, name string, logger *slog.Logger, show func(viewsLine)) error {
 	switch _, unopened, err := embedded.Unopened(logDir(c.Storage.Data)); {
 	case err != nil:
 		return fmt.Errorf("set --data to a server's data folder: %w", err)
 	case unopened:
 		return fmt.Errorf("%s is a backup that no server has opened: it has no views; start a server on it", c.Storage.Data)
 	}
+	if name == "verify" {
+		return verifyViewsBeside(ctx, c, logger, show)
+	}
+	return rebuildViewsHere(ctx, c, logger, show)
+}
+
+func rebuildViewsHere(ctx context.Context, c config.Config, logger *slog.Logger, show func(viewsLine)) (err error) {
 	log, err := embedded.Open(logDir(c.Storage.Data), embedded.Options{Logger: logger, Clock: clock.System{}.Now})
 	if err != nil {
-		return fmt.Errorf("stop the server of this folder, or name it with --server: %w", err)
+		return fmt.Errorf("a rebuild is done by the running server, which --server names, or on the folder of a stopped one: %w", err)
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	store, err := openViews(ctx, c, log)
@@ -240,14 +247,14 @@ func viewsHere(ctx context.Context, c config.Config, name string, logger *slog.L
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	runner := newRunner(store, log, c, logger, projections.Hooks{})
-	work := runner.Verify
-	if name == "rebuild" {
-		work = runner.Rebuild
-	}
-	result, err := work(ctx, func(p projections.Progress) { show(progressLine(log.ID(), p)) })
+	return watched(ctx, log.ID(), newRunner(store, viewsFeed{log}, c, logger, projections.Hooks{}).Rebuild, show)
+}
+
+// watched does the work and shows its lines.
+func watched(ctx context.Context, log domain.LogID, work viewsWork, show func(viewsLine)) error {
+	result, err := work(ctx, func(p projections.Progress) { show(progressLine(log, p)) })
 	if err == nil {
-		show(lastLine(log.ID(), result, nil))
+		show(lastLine(log, result, nil))
 	}
 	return err
 }

@@ -84,7 +84,7 @@ type views struct {
 }
 
 type onViews struct {
-	Server     string     `name:"server" placeholder:"HOST:PORT" help:"Running server that is to do it; without it the work is done here, on the data folder of a stopped one."`
+	Server     string     `name:"server" placeholder:"HOST:PORT" help:"Running server that is to do it; without it the work is done here: verify on any data folder, rebuild on that of a stopped server."`
 	DataFolder DataFolder `embed:""`
 	Views      Views      `embed:""`
 	Logging    Logging    `embed:""`

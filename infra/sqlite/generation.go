@@ -34,7 +34,11 @@ type generation struct {
 const snapshotsMax = 2
 
 func openGeneration(number int, path string, o Options) (*generation, error) {
-	c, err := connector(path, "rw", o.CacheBytes/4, o, "query_only(1)")
+	mode := "rw"
+	if o.ReadOnly {
+		mode = "ro"
+	}
+	c, err := connector(path, mode, o.CacheBytes/4, o, "query_only(1)")
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +140,11 @@ func (g *generation) begin(ctx context.Context, db *sql.DB) (*reading, error) {
 // errClosed answers calls after Close.
 func errClosed(op string) error {
 	return domain.E(domain.KindUnavailable, op, "views", "the views are closed")
+}
+
+// errReadOnly answers what would change views that are only looked at.
+func errReadOnly(op string) error {
+	return domain.E(domain.KindRefused, op, "views", "they were opened for reading only")
 }
 
 // errGone answers a store whose generation is no more.

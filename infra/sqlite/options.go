@@ -30,6 +30,9 @@ type Options struct {
 	// WALBytes is how long the write-ahead log grows before its pages are moved into the file.
 	// Default 16 MiB, 1 MiB..1 GiB.
 	WALBytes int64
+	// ReadOnly looks at what another process keeps and changes no row, pointer or file of it. Current
+	// then fails with ErrNotFound where it would make a generation; what changes views is ErrRefused.
+	ReadOnly bool
 	// BusyTimeout is how long a commit waits for another process. Default 5 s.
 	BusyTimeout time.Duration
 }

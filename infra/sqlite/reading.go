@@ -75,7 +75,7 @@ func (v *Views) readOn(ctx context.Context, g *generation, db *sql.DB, wanted fu
 	}
 	if p, perr := v.reg.read(); perr == nil && !wanted(p) {
 		if g.number != p.Current && g.number != p.Building {
-			v.forget(g.number, true)
+			v.forget(g.number, !v.opts.ReadOnly)
 		}
 		return errReplaced
 	}

@@ -138,6 +138,9 @@ func (s *store) Commit(ctx context.Context, c projections.Changes) error {
 	if c.To <= c.After {
 		return domain.E(domain.KindInvalid, "commit", "views", "the batch does not move the checkpoint")
 	}
+	if s.v.opts.ReadOnly {
+		return errReadOnly("commit")
+	}
 	g, err := s.enter(ctx, "commit")
 	if err != nil {
 		return err

@@ -57,6 +57,9 @@ func (v *Views) change(ctx context.Context, op string, f func(p pointer) error) 
 	if err := v.usable(ctx, op); err != nil {
 		return err
 	}
+	if v.opts.ReadOnly {
+		return errReadOnly(op)
+	}
 	unlock, err := v.reg.lock(ctx)
 	if err != nil {
 		return err
@@ -90,7 +93,7 @@ func (v *Views) holdCurrent(ctx context.Context, op string) (g *generation, err 
 		if err != nil {
 			return nil, err
 		}
-		if p.Current == 0 || !v.isSwept() {
+		if p.Current == 0 || !v.isSwept() && !v.opts.ReadOnly {
 			break
 		}
 		if g, err = v.hold(ctx, p.Current); err == nil {
@@ -103,6 +106,9 @@ func (v *Views) holdCurrent(ctx context.Context, op string) (g *generation, err 
 			}
 			return nil, err
 		}
+	}
+	if v.opts.ReadOnly {
+		return nil, domain.E(domain.KindNotFound, op, "views", "there are none that this version can read; start a server on the folder")
 	}
 	err = v.change(ctx, op, func(p pointer) error {
 		next, err := v.reg.sweep(p)

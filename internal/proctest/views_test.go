@@ -129,21 +129,7 @@ func caughtUp(t *testing.T, s *Server) {
 func TestViews_VerifyFindsAndRebuildMendsDamage(t *testing.T) {
 	for name, prepare := range map[string]func(t *testing.T, data string) (args []string, damage func(t *testing.T)){
 		"sqlite": func(t *testing.T, data string) ([]string, func(*testing.T)) {
-			return nil, func(t *testing.T) {
-				files, err := filepath.Glob(filepath.Join(data, "views", "*.db"))
-				require.NoError(t, err)
-				require.Len(t, files, 1)
-				db, err := sql.Open("sqlite", files[0])
-				require.NoError(t, err)
-				defer func() { require.NoError(t, db.Close()) }()
-				for _, statement := range sqliteDamage {
-					result, err := db.ExecContext(t.Context(), statement)
-					require.NoError(t, err, statement)
-					n, err := result.RowsAffected()
-					require.NoError(t, err)
-					require.Positive(t, n, statement)
-				}
-			}
+			return nil, func(t *testing.T) { damageSQLite(t, data) }
 		},
 		"postgres": func(t *testing.T, _ string) ([]string, func(*testing.T)) {
 			url := pgtest.URL(t)
@@ -208,6 +194,67 @@ var (
 	}
 )
 
+// A check of the folder needs no stop of its server, takes what is written meanwhile as it comes, and
+// leaves the server's files alone.
+func TestViews_VerifyBesideTheServer(t *testing.T) {
+	data := DataFolder(t)
+	s := Start(t, Options{Data: data})
+	c := s.Client()
+	c.Run(t, dag("f", "r", nil, noop("a", 1)))
+	caughtUp(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	var posters sync.WaitGroup
+	load(ctx, &posters, c, 4)
+	for range 3 {
+		code, out := Run(t, "views", "verify", "--data", data)
+		require.Zero(t, code, out)
+		require.Contains(t, out, ": 0 differences")
+	}
+	cancel()
+	posters.Wait()
+	caughtUp(t, s)
+	require.Len(t, databases(t, data), 1)
+	damageSQLite(t, data)
+	code, out := Run(t, "views", "verify", "--data", data)
+	require.Equal(t, 1, code, out)
+	require.Contains(t, out, "difference: executions ")
+	require.Len(t, databases(t, data), 1, "nothing was built in the server's folder")
+	s.Kill()
+	code, out = Run(t, "views", "verify", "--data", data)
+	require.Equal(t, 1, code, out)
+	require.Contains(t, out, "difference: executions ", "also on what a kill left behind")
+	s = Start(t, Options{Data: data})
+	code, out = Run(t, "views", "rebuild", "--server", s.Addr())
+	require.Zero(t, code, out)
+	s.Stop()
+	code, out = Run(t, "views", "verify", "--data", data)
+	require.Zero(t, code, out)
+}
+
+func damageSQLite(t *testing.T, data string) {
+	t.Helper()
+	files := databases(t, data)
+	require.Len(t, files, 1)
+	db, err := sql.Open("sqlite", files[0])
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	for _, statement := range sqliteDamage {
+		result, err := db.ExecContext(t.Context(), statement)
+		require.NoError(t, err, statement)
+		n, err := result.RowsAffected()
+		require.NoError(t, err)
+		require.Positive(t, n, statement)
+	}
+}
+
+// databases lists the generations in a data folder.
+func databases(t *testing.T, data string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(data, "views", "*.db"))
+	require.NoError(t, err)
+	return files
+}
+
 // What cannot be done is said with its reason and its fix.
 func TestViews_CommandsRefuse(t *testing.T) {
 	data := DataFolder(t)
@@ -226,7 +273,7 @@ func TestViews_CommandsRefuse(t *testing.T) {
 	s.Ready()
 	code, out = Run(t, "views", "rebuild", "--data", data)
 	require.Equal(t, 1, code)
-	require.Contains(t, out, "name it with --server")
+	require.Contains(t, out, "by the running server, which --server names, or on the folder of a stopped one")
 	code, out = Run(t, "views", "verify", "--server", s.Addr())
 	require.Zero(t, code, out)
 	require.Contains(t, out, "there are no rows yet")
