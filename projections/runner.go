@@ -218,13 +218,13 @@ func (r *Runner) current(ctx context.Context) (Store, State, error) {
 	if err != nil {
 		return nil, State{}, feedError{err}
 	}
-	return store, state, r.fits(state, head)
+	if err := r.fits(state, head); err != nil {
+		return store, state, err
+	}
+	return store, state, r.sameEvents(ctx, state)
 }
 
 func (r *Runner) fits(state State, head domain.Position) error {
-	refuse := func(code, what string) error {
-		return domain.E(domain.KindRefused, "open", "views", what+"; build them anew with `quipu views rebuild`").WithCode(code)
-	}
 	switch {
 	case state.Position == 0:
 		return nil

@@ -202,6 +202,31 @@ func TestRunner_RefusesRowsThatDoNotFitTheLog(t *testing.T) {
 	}
 }
 
+// A log that was replaced by an older copy of itself and went on reaches the position of the rows
+// again, with other events: they are as foreign as before.
+func TestRunner_RefusesRowsOfAnEndThatTheLogLost(t *testing.T) {
+	lost := filled(t, 5)
+	for name, c := range map[string]struct {
+		runs int
+		code string
+	}{"short": {3, projections.CodeViewsAhead}, "as long": {5, projections.CodeLogChanged}, "longer": {7, projections.CodeLogChanged}} {
+		views := memory.NewViews()
+		catchUp(t, newRunner(lost, views, projections.Options{}))
+		again := newWriter(t)
+		again.log = memory.NewLog(memory.WithID(lost.log.ID()))
+		for i := range c.runs {
+			again.append(aRun(i, "other")...)
+		}
+		r := newRunner(again, views, projections.Options{})
+		_, err := r.Once(t.Context())
+		var coded *domain.Error
+		require.ErrorAs(t, err, &coded, name)
+		require.Equal(t, c.code, coded.Code, name)
+		_, err = r.Verify(t.Context(), nil)
+		require.ErrorIs(t, err, domain.ErrRefused, name)
+	}
+}
+
 func refuses(t *testing.T, code string, prepare func(log domain.LogID) projections.Changes) {
 	w := filled(t, 3)
 	views := memory.NewViews()

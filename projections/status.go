@@ -64,17 +64,18 @@ func (r *Runner) Checkpoint() view.Checkpoint {
 // Wait returns once the views have reached position, with where they are then. While it waits commits
 // are not held back to be joined.
 //
-// Errors: ErrDeadline or ErrCanceled when ctx ends, ErrUnavailable if the views are refused and will
-// not move by themselves, ErrExhausted beyond 100,000 waiters; the position reached comes with each.
+// Errors: ErrDeadline or ErrCanceled when ctx ends, ErrUnavailable if the views are refused: they will
+// not move by themselves, and rows that reach to position may be those of another log; ErrExhausted
+// beyond 100,000 waiters; the position reached comes with each.
 func (r *Runner) Wait(ctx context.Context, position domain.Position) (domain.Position, error) {
 	r.mu.Lock()
-	if r.status.Position >= position {
-		defer r.mu.Unlock()
-		return r.status.Position, nil
-	}
 	if err := r.standsStill(); err != nil {
 		defer r.mu.Unlock()
 		return r.status.Position, err
+	}
+	if r.status.Position >= position {
+		defer r.mu.Unlock()
+		return r.status.Position, nil
 	}
 	if len(r.waiters) >= WaitersMax {
 		defer r.mu.Unlock()

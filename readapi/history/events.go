@@ -93,7 +93,8 @@ func (r *Routes) ran(ctx context.Context, id string) (bool, error) {
 
 // anyOfWorkflow asks the view whether there are executions of a workflow. Errors: ErrNotFound.
 func (r *Routes) anyOfWorkflow(ctx context.Context, id string) error {
-	if _, err := r.await(ctx, 0); err != nil {
+	seen, refused, err := r.await(ctx, 0)
+	if err != nil {
 		return err
 	}
 	if err := r.lists.enter(ctx); err != nil {
@@ -104,10 +105,13 @@ func (r *Routes) anyOfWorkflow(ctx context.Context, id string) error {
 	if err != nil {
 		return viewsError(err)
 	}
-	if len(slice.Rows) == 0 {
-		return unknownWorkflow()
+	switch {
+	case len(slice.Rows) > 0:
+		return nil
+	case refused || slice.As.Position < seen: // it may be there
+		return stale("the views have not come far enough to tell whether this workflow has executions; try again", "path/id", slice.As.Position.Cursor(r.deps.Log.ID()))
 	}
-	return nil
+	return unknownWorkflow()
 }
 
 func unknownWorkflow() error {

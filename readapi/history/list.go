@@ -28,7 +28,7 @@ type lister[Row any] struct {
 //
 // It waits for freshness first, then takes its place among the readers, so that waiting costs none.
 func serve[Row any](r *Routes, c *fiber.Ctx, p paging, l lister[Row]) error {
-	seen, err := r.await(c.UserContext(), p.atLeast)
+	seen, refused, err := r.await(c.UserContext(), p.atLeast)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func serve[Row any](r *Routes, c *fiber.Ctx, p paging, l lister[Row]) error {
 	if err != nil {
 		return viewsError(err)
 	}
-	if err := r.checkView(slice.As, p.atLeast); err != nil {
+	if err := r.checkView(slice.As, p.atLeast, refused); err != nil {
 		return err
 	}
 	o := object.New(make([]byte, 0, 4096))
@@ -82,44 +82,51 @@ func serve[Row any](r *Routes, c *fiber.Ctx, p paging, l lister[Row]) error {
 		o.Null("next_cursor")
 	}
 	o.Position("view_position", r.deps.Log.ID(), slice.As.Position)
-	o.Bool("fresh", slice.As.Position >= seen)
+	o.Bool("fresh", !refused && slice.As.Position >= seen)
 	o.Close()
 	o.Str("status", "success")
 	return sendJSON(c, o.Done())
 }
 
 // await waits, bounded, until the views have come as far as this node has seen the log, and as far as
-// the client asks for. It returns the former: whether that was reached is told by the rows read.
-func (r *Routes) await(ctx context.Context, atLeast domain.Position) (seen domain.Position, err error) {
+// the client asks for. It returns the former: whether that was reached is told by the rows read, unless
+// the views are refused. Their rows may then reach as far as those of this log and be of another.
+func (r *Routes) await(ctx context.Context, atLeast domain.Position) (seen domain.Position, refused bool, err error) {
 	if err := r.checkHead(ctx, atLeast); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	seen = r.deps.Freshness.Seen()
-	if r.options.FreshWait < 0 || !r.waiters.try() {
-		return seen, nil
+	var target domain.Position // 0 is there at once
+	if r.options.FreshWait >= 0 && r.waiters.try() {
+		defer r.waiters.leave()
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.options.FreshWait)
+		defer cancel()
+		target = max(seen, atLeast)
 	}
-	defer r.waiters.leave()
-	ctx, cancel := context.WithTimeout(ctx, r.options.FreshWait)
-	defer cancel()
-	// Why it did not get there is the view's own business: the rows say how far it is, and reading
+	// Why else it did not get there is the view's own business: the rows say how far it is, and reading
 	// them says whether it can be asked at all.
-	_, _ = r.deps.Freshness.Wait(ctx, max(seen, atLeast))
-	return seen, nil
+	_, err = r.deps.Freshness.Wait(ctx, target)
+	return seen, errors.Is(err, domain.ErrUnavailable), nil
 }
 
 // checkView refuses rows that are not of this log, or older than the client takes.
-func (r *Routes) checkView(as view.Checkpoint, atLeast domain.Position) error {
+func (r *Routes) checkView(as view.Checkpoint, atLeast domain.Position, refused bool) error {
 	log := r.deps.Log.ID()
 	if as.Log != "" && as.Log != log {
 		return domain.E(domain.KindUnavailable, "", "", "the views belong to another log; run `quipu views rebuild`").
 			WithCode("VIEWS_UNAVAILABLE").WithDetails(map[string]any{"view_log": string(as.Log), "log": string(log)})
 	}
-	if as.Position < atLeast {
-		return domain.E(domain.KindUnavailable, "", "", "the view has not reached that position yet; try again, or ask without at_least").
-			WithField("query/at_least").WithCode("STALE").
-			WithDetails(map[string]any{"view_position": as.Position.Cursor(log)})
+	if as.Position < atLeast || refused && atLeast > 0 {
+		return stale("the view has not reached that position yet; try again, or ask without at_least", "query/at_least", as.Position.Cursor(log))
 	}
 	return nil
+}
+
+// stale says that the views have not come far enough for an answer.
+func stale(message, field, viewPosition string) error {
+	return domain.E(domain.KindUnavailable, "", "", message).WithField(field).WithCode("STALE").
+		WithDetails(map[string]any{"view_position": viewPosition})
 }
 
 // viewsError says in the client's words why a list cannot be had. What the database said stays in the

@@ -1,6 +1,7 @@
 package history_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quipu/domain"
+	"quipu/readapi/history"
 )
 
 // S2-12, D21: every run of every dialect is listed, newest first, with what the object by id says.
@@ -219,6 +221,32 @@ func TestD22_StoppedProjectionIsNeverCalledFresh(t *testing.T) {
 		require.Equal(t, "STALE", problem.Error.Code)
 		require.Equal(t, domain.Position(0).Cursor(w.log.ID()), problem.Error.Details["view_position"])
 		require.NotEmpty(t, stale.header.Get("Retry-After"))
+	}
+}
+
+// refusedViews have rows that reach as far as the log and are not its own.
+type refusedViews struct{ fresh }
+
+func (refusedViews) Wait(context.Context, domain.Position) (domain.Position, error) {
+	return 0, domain.E(domain.KindUnavailable, "wait for", "views", "they are of another log").WithCode("LOG_CHANGED")
+}
+
+func TestD22_RefusedViewsAreNeverCalledFresh(t *testing.T) {
+	for _, wait := range []time.Duration{20 * time.Millisecond, -1} {
+		var own history.Freshness
+		w := newWorld(t, func(p *ports) {
+			p.options.FreshWait = wait
+			own = p.freshness
+			p.freshness = refusedViews{p.freshness.(fresh)}
+		})
+		a := w.do(http.MethodPost, "/run-dag", `{"flow_name":"f","run_name":"r","tasks":[{"name":"a","function":"bench_noop","params":{}}],"edges":[],"default_inputs":{}}`)
+		_, err := own.Wait(t.Context(), own.Seen())
+		require.NoError(t, err)
+		p := w.get("/api/executions").list()
+		require.Len(t, p.Items, 1)
+		require.False(t, p.Fresh, "the rows reach the head, but they are refused")
+		require.Equal(t, "STALE", w.get("/api/executions?at_least="+a.header.Get("Quipu-Position")).refused(503).Error.Code)
+		require.Equal(t, "STALE", w.get("/api/workflows/lao-nobody/events").refused(503).Error.Code, "it may be there")
 	}
 }
 

@@ -25,7 +25,8 @@ type Freshness interface {
 	// feed.
 	Seen() domain.Position
 	// Wait returns once the views have reached position, or ctx ends, with how far they are. An error
-	// says why they do not come nearer; it may come at once.
+	// says why they do not come nearer; it may come at once. ErrUnavailable says that the rows may not
+	// be those of this log, whatever position they reach; it comes for position 0 too.
 	Wait(ctx context.Context, position domain.Position) (domain.Position, error)
 }
 
