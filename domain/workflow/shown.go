@@ -12,7 +12,7 @@ import (
 type Shown struct {
 	ID, Name, Description, Endpoint string
 	Version                         int
-	Definition                      []byte // the graph with its secrets masked: checked JSON
+	Definition                      []byte // the graph with its secrets masked: checked JSON; nil leaves it out
 	CreatedAt, UpdatedAt            time.Time
 	Position                        string // that a command was written at; "" leaves it out
 }
@@ -25,7 +25,7 @@ func (s Stored) Show(graph []byte, position string) Shown {
 	}
 }
 
-// AppendJSON appends the object: {id, name, description, endpoint, version, definition, created_at,
+// AppendJSON appends the object: {id, name, description, endpoint, version[, definition], created_at,
 // updated_at[, position]}.
 func (w Shown) AppendJSON(dst []byte) []byte {
 	text := func(lead, s string) { dst = rawjson.AppendString(append(dst, lead...), s) }
@@ -34,7 +34,9 @@ func (w Shown) AppendJSON(dst []byte) []byte {
 	text(`,"description":`, w.Description)
 	text(`,"endpoint":`, w.Endpoint)
 	dst = strconv.AppendInt(append(dst, `,"version":`...), int64(w.Version), 10)
-	dst = append(append(dst, `,"definition":`...), w.Definition...)
+	if w.Definition != nil {
+		dst = append(append(dst, `,"definition":`...), w.Definition...)
+	}
 	text(`,"created_at":`, w.CreatedAt.UTC().Format(domain.TimeLayout))
 	text(`,"updated_at":`, w.UpdatedAt.UTC().Format(domain.TimeLayout))
 	if w.Position != "" {

@@ -37,7 +37,7 @@ func testD17_WrongValuesOfEveryParameter(t *testing.T, open openFunc) {
 		"/api/events":                        {append([]string{"event_type", "from", "to", "after", "before"}, paging...), []string{"workflow_id", "execution_id", "node_id"}},
 		"/api/workflows/" + wf + "/events":   {append([]string{"event_type", "from", "to", "after", "before"}, paging...), []string{"execution_id", "node_id"}},
 		"/api/workflows":                     {paging, []string{"endpoint", "name"}},
-		"/api/workflows/" + wf + "/versions": {paging, nil},
+		"/api/workflows/" + wf + "/versions": {append([]string{"include"}, paging...), nil},
 		"/api/endpoints":                     {paging, nil},
 		"/api/workflows/" + wf:               {[]string{"version"}, nil},
 		"/api/executions/" + id:              {[]string{"at"}, nil},

@@ -24,7 +24,7 @@ func TestDocs_ParametersEqualTheCode(t *testing.T) {
 	for name, list := range map[string][]params.Param{
 		"paging": params.Describe[pagingParams](), "executions": own(params.Describe[executionsParams]()),
 		"events": own(params.Describe[eventsParams]()), "workflows": own(params.Describe[workflowsParams]()),
-		"execution": params.Describe[atParams](), "workflow": params.Describe[versionParams](),
+		"execution": params.Describe[atParams](), "workflow": params.Describe[versionParams](), "versions": own(params.Describe[versionsParams]()),
 	} {
 		begin, end := "<!-- "+name+":begin -->\n", "<!-- "+name+":end -->"
 		from, to := strings.Index(doc, begin), strings.Index(doc, end)

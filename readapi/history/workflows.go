@@ -98,13 +98,19 @@ func (r *Routes) appendWorkflow(ctx context.Context, dst []byte, graph domain.Va
 	return w.AppendJSON(dst), nil
 }
 
+// versionsParams are those of GET /api/workflows/:id/versions.
+type versionsParams struct {
+	Include string `query:"include" enum:"definition" doc:"Show the definition of each version too; by default it is had with version= on the workflow."`
+	pagingParams
+}
+
 // versions answers GET /api/workflows/:id/versions: newest first, unless asked otherwise.
 func (r *Routes) versions(c *fiber.Ctx) error {
 	id, err := workflowID(c)
 	if err != nil {
 		return err
 	}
-	q, err := params.Bind[pagingParams](params.Read(c))
+	q, err := params.Bind[versionsParams](params.Read(c))
 	p, pageErr := q.check(listVersions, r.deps.Log.ID(), false, id)
 	if err := errors.Join(err, pageErr); err != nil {
 		return err
@@ -120,10 +126,14 @@ func (r *Routes) versions(c *fiber.Ctx) error {
 			return r.deps.Views.Versions(ctx, id, page)
 		},
 		show: func(ctx context.Context, dst []byte, v *view.WorkflowVersion) ([]byte, error) {
-			return r.appendWorkflow(ctx, dst, v.Graph, r.options.InlineBytesMax, workflow.Shown{
+			shown := workflow.Shown{
 				ID: v.WorkflowID, Name: v.Name, Description: v.Description, Endpoint: v.Endpoint, Version: v.Version,
 				CreatedAt: v.At, UpdatedAt: v.At, Position: v.Position.Cursor(r.deps.Log.ID()),
-			})
+			}
+			if q.Include == "" {
+				return shown.AppendJSON(dst), nil
+			}
+			return r.appendWorkflow(ctx, dst, v.Graph, r.options.InlineBytesMax, shown)
 		},
 		key: func(v *view.WorkflowVersion) domain.Position { return v.Position },
 	})

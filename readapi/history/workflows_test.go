@@ -80,6 +80,9 @@ func testD23_VersionsAndDeletion(t *testing.T, open openFunc) {
 	require.Equal(t, []string{"query/version"}, p.fields())
 	versions := w.get("/api/workflows/" + id + "/versions").list()
 	require.Equal(t, []any{2.0, 1.0}, []any{versions.Items[0]["version"], versions.Items[1]["version"]})
+	require.NotContains(t, versions.Items[0], "definition", "a list of versions is short")
+	whole := w.get("/api/workflows/" + id + "/versions?include=definition").list()
+	require.Equal(t, w.get("/api/workflows/" + id + "?version=1").ok()["definition"], whole.Items[1]["definition"])
 	require.Equal(t, 1.0, w.get("/api/executions/" + run).ok()["workflow_version"])
 
 	require.Equal(t, 200, w.do(http.MethodDelete, "/api/workflows/"+id, "").status)
