@@ -206,7 +206,7 @@ func (d *Definitions) execute(ctx context.Context, id string, in RunInput, by By
 		flow = ""
 	}
 	out, err := d.deps.Starter.StartRun(ctx, StartRequest{
-		Source: SourceAPI, FlowName: flow, WorkflowID: entry.stored.ID, WorkflowVersion: entry.stored.Version(),
+		Source: SourceAPI, FlowName: flow, WorkflowID: entry.stored.ID, WorkflowVersion: entry.stored.Version(), Endpoint: entry.stored.Endpoint,
 		Definition: prepared.definition, Input: in.Input, BodySHA256: in.BodySHA256, Actor: by.Actor, Trace: by.Trace,
 	})
 	return Started{Outcome: out, WorkflowVersion: entry.stored.Version()}, err

@@ -166,6 +166,8 @@ func TestDefinitions_RunsStayWithTheirVersion(t *testing.T) {
 	require.Contains(t, l.output(t, l.await(t, first.RunID), "in"), `{"q":1e2}`)
 
 	change := l.change(t, "Support", callGraph(far.URL+"/two", `,"method":"PUT","body":"two"`))
+	moved := "shop-e66b8d23"
+	change.Endpoint = &moved
 	w2, err := l.Update(t.Context(), w.ID, change, somebody)
 	require.NoError(t, err)
 	require.Equal(t, 2, w2.Version())
@@ -181,13 +183,14 @@ func TestDefinitions_RunsStayWithTheirVersion(t *testing.T) {
 	require.Equal(t, []string{"POST  one", "PUT  two"}, far.seen())
 
 	for id, want := range map[string]struct {
-		version int
-		flow    string
-	}{first.RunID: {1, ""}, second.RunID: {2, "Support"}} {
+		version        int
+		flow, endpoint string
+	}{first.RunID: {1, "", "default"}, second.RunID: {2, "Support", moved}} {
 		s := l.started(t, id)
 		require.Equal(t, "api", s.Source)
 		require.Equal(t, w.ID, s.WorkflowID)
 		require.Equal(t, want.version, s.WorkflowVersion)
+		require.Equal(t, want.endpoint, s.Endpoint)
 		require.Equal(t, want.flow, s.FlowName, "a name that cannot be a flow's is left out")
 		require.Empty(t, s.RunName)
 		d, err := wire.DecodeDefinition(s.Definition)

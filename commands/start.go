@@ -33,6 +33,7 @@ type StartRequest struct {
 	WorkflowID string
 	// WorkflowVersion is that of the stored workflow, 0 if the definition came along.
 	WorkflowVersion int
+	Endpoint        string              // of that workflow
 	Definition      workflow.Definition // params as written, secrets in clear
 	Input           []byte              // checked JSON object, secrets in clear
 	BodySHA256      string
@@ -76,7 +77,7 @@ func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error
 		return Outcome{}, fmt.Errorf("start run %s: %w", id, err)
 	}
 	start.RunID, start.Source, start.FlowName, start.RunName = id, q.Source, q.FlowName, q.RunName
-	start.WorkflowID, start.WorkflowVersion, start.BodySHA256, start.Node = q.WorkflowID, q.WorkflowVersion, q.BodySHA256, e.node
+	start.WorkflowID, start.WorkflowVersion, start.Endpoint, start.BodySHA256, start.Node = q.WorkflowID, q.WorkflowVersion, q.Endpoint, q.BodySHA256, e.node
 
 	if e.work.Err() != nil {
 		return Outcome{}, context.Cause(e.work)

@@ -65,7 +65,7 @@ func (b *batch) start(f *fact, e run.Started) error {
 		return contradiction(f, "names another execution than its stream")
 	}
 	a := &active{changed: true, row: view.Execution{
-		Position: f.Position, ID: e.RunID, WorkflowID: e.WorkflowID, WorkflowVersion: e.WorkflowVersion,
+		Position: f.Position, ID: e.RunID, WorkflowID: e.WorkflowID, WorkflowVersion: e.WorkflowVersion, Endpoint: e.Endpoint,
 		Source: e.Source, FlowName: e.FlowName, RunName: e.RunName,
 		Status: view.Running, StartedAt: f.at, Input: e.Input,
 		LastPosition: f.Position, Tasks: view.TaskCounts{Total: nodes(e.Definition)},

@@ -21,7 +21,7 @@ type projector struct {
 // projectors in the order in which they see an event: the later ones read what the earlier ones
 // made of it.
 var projectors = []projector{
-	{"executions", 1, applyExecution},
+	{"executions", 2, applyExecution},
 	{"tasks", 1, applyTask},
 	{"workflows", 1, applyWorkflow},
 	{"names", 1, applyName},

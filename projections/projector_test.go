@@ -60,7 +60,7 @@ func ofEndpoint() stored {
 
 var (
 	started = run.Started{
-		RunID: "r1", Source: "lao", FlowName: "flow", RunName: "run/é", WorkflowID: "w1", WorkflowVersion: 2,
+		RunID: "r1", Source: "lao", FlowName: "flow", RunName: "run/é", WorkflowID: "w1", WorkflowVersion: 2, Endpoint: "shop-e66b8d23",
 		Definition: domain.Raw([]byte(`{"nodes":[{"name":"a"},{"name":"b"},{"name":"c"}],"edges":[]}`)), Input: domain.Raw([]byte(`{"n":1e400}`)),
 	}
 	aStarted  = run.TaskStarted{Task: "a", TaskID: "t-a", Node: "n1", Function: "api_call", Input: domain.Raw([]byte(`{}`))}

@@ -22,6 +22,7 @@ type Start struct {
 	WorkflowID string
 	// WorkflowVersion is that of a stored workflow, 0 if the definition came along.
 	WorkflowVersion int
+	Endpoint        string // of that workflow, "" if there is none
 	Definition      domain.Value
 	Graph           *workflow.Graph
 	Input           domain.Value

@@ -143,7 +143,7 @@ func (d *decider) start(c Start) error {
 		input.JSON = []byte("{}")
 	}
 	started := Started{
-		RunID: c.RunID, Source: c.Source, FlowName: c.FlowName, RunName: c.RunName, WorkflowID: c.WorkflowID, WorkflowVersion: c.WorkflowVersion,
+		RunID: c.RunID, Source: c.Source, FlowName: c.FlowName, RunName: c.RunName, WorkflowID: c.WorkflowID, WorkflowVersion: c.WorkflowVersion, Endpoint: c.Endpoint,
 		Definition: d.inline(c.Definition), Input: d.inline(input), BodySHA256: c.BodySHA256, Secrets: c.Secrets,
 	}
 	if size := eventSize(started); size > stepBytesMax {

@@ -30,6 +30,7 @@ type Started struct {
 	// WorkflowVersion is the version of the stored workflow that the run is pinned to, from 1 on; 0
 	// if it came with its definition.
 	WorkflowVersion int
+	Endpoint        string       // that the stored workflow belonged to; "" if there is none
 	Definition      domain.Value // see wire.Definition
 	Input           domain.Value // object; the run's input after overrides
 	BodySHA256      string       // of the request, to tell a repeat from a different request; may be ""

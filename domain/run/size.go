@@ -41,7 +41,7 @@ func eventSize(e Event) int {
 	n := eventBytesFixed
 	switch e := e.(type) {
 	case Started:
-		n += textSize(e.RunID, e.Source, e.FlowName, e.RunName, e.WorkflowID, e.BodySHA256) +
+		n += textSize(e.RunID, e.Source, e.FlowName, e.RunName, e.WorkflowID, e.Endpoint, e.BodySHA256) +
 			valueSize(e.Definition) + valueSize(e.Input) + secretsSize(e.Secrets)
 	case Abandoned:
 		n += textSize(e.RunID)

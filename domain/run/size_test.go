@@ -31,7 +31,7 @@ func TestEventSize_IsNeverTooSmall(t *testing.T) {
 		const big = 1 << 30
 		name, id, when := s(), run.TaskID("r", "t", 0), domaintest.At(1)
 		for _, e := range []run.Event{
-			run.Started{RunID: s(), Source: s(), FlowName: s(), RunName: s(), WorkflowID: s(), Definition: v, Input: v, BodySHA256: s(), Secrets: secrets},
+			run.Started{RunID: s(), Source: s(), FlowName: s(), RunName: s(), WorkflowID: s(), Endpoint: s(), Definition: v, Input: v, BodySHA256: s(), Secrets: secrets},
 			run.Abandoned{RunID: s()},
 			run.TaskStarted{Task: name, TaskID: id, Node: s(), Function: s(), Input: v, Deadline: when},
 			run.TaskAttemptStarted{Task: name, TaskID: id, Attempt: big, Node: s(), Reason: run.ReasonRecovered, Deadline: when},

@@ -21,6 +21,8 @@ func (r *reader) started() run.Started {
 			e.WorkflowID = r.Text()
 		case "workflow_version":
 			e.WorkflowVersion = r.Int()
+		case "endpoint":
+			e.Endpoint = r.Text()
 		case "definition":
 			e.Definition = r.value()
 		case "input":

@@ -67,8 +67,8 @@ func requireRows(t *testing.T, typ, body string, data []byte) {
 	if typ == wire.RunLLMFailed { // the short sample
 		fields = append(fields, "details")
 	}
-	if typ == wire.RunStarted { // in a sample of its own, since stored bytes are never edited
-		fields = append(fields, "workflow_version")
+	if typ == wire.RunStarted { // in samples of their own, since stored bytes are never edited
+		fields = append(fields, "workflow_version", "endpoint")
 	}
 	var rows []string
 	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(body, -1) {

@@ -63,6 +63,7 @@ func EncodeRun(e run.Event) (typ string, data []byte) {
 		if e.WorkflowVersion != 0 {
 			o.int("workflow_version", int64(e.WorkflowVersion))
 		}
+		o.strOpt("endpoint", e.Endpoint)
 		o.value("definition", e.Definition)
 		o.value("input", e.Input)
 		o.strOpt("body_sha256", e.BodySHA256)

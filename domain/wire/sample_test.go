@@ -85,6 +85,10 @@ func samples() []sample {
 			RunID: "r", Source: "api", FlowName: "Support", WorkflowID: "0190a0b0-0000-7000-8000-000000000002", WorkflowVersion: 3,
 			Definition: raw(`{"nodes":[{"name":"a","type":"agent","calls":"llm","templates":true,"params":{"config":{}}}],"edges":[]}`), Input: raw(`{}`),
 		}},
+		{"run.started.v1.endpoint", run.Started{
+			RunID: "r", Source: "api", FlowName: "Support", WorkflowID: "0190a0b0-0000-7000-8000-000000000002", WorkflowVersion: 4,
+			Endpoint: "shop-e66b8d23", Definition: raw(`{}`), Input: raw(`{}`),
+		}},
 		{"run.timer_set.v1", run.TimerSet{Task: task, TaskID: id, DueAt: at(3_600_000)}},
 	}
 }

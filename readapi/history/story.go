@@ -169,7 +169,7 @@ func (r *Routes) definition(ctx context.Context, v domain.Value) (workflow.Defin
 
 func (s *story) start(e run.Started, d workflow.Definition, r *domain.Recorded, at time.Time) {
 	s.row = view.Execution{
-		Position: r.Position, ID: e.RunID, WorkflowID: e.WorkflowID, WorkflowVersion: e.WorkflowVersion, Source: e.Source,
+		Position: r.Position, ID: e.RunID, WorkflowID: e.WorkflowID, WorkflowVersion: e.WorkflowVersion, Endpoint: e.Endpoint, Source: e.Source,
 		FlowName: e.FlowName, RunName: e.RunName, Status: view.Running, StartedAt: at, Input: e.Input,
 		Tasks: view.TaskCounts{Total: len(d.Nodes)},
 	}

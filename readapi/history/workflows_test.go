@@ -84,6 +84,8 @@ func testD23_VersionsAndDeletion(t *testing.T, open openFunc) {
 	whole := w.get("/api/workflows/" + id + "/versions?include=definition").list()
 	require.Equal(t, w.get("/api/workflows/" + id + "?version=1").ok()["definition"], whole.Items[1]["definition"])
 	require.Equal(t, 1.0, w.get("/api/executions/" + run).ok()["workflow_version"])
+	require.Equal(t, "default", w.get("/api/executions/" + run).ok()["endpoint"])
+	require.Equal(t, "default", w.get("/api/executions?workflow_id=" + id).list().Items[0]["endpoint"])
 
 	require.Equal(t, 200, w.do(http.MethodDelete, "/api/workflows/"+id, "").status)
 	for _, path := range []string{"", "?version=1", "/versions"} {
