@@ -20,6 +20,7 @@ func (r *Routes) endpoints(c *fiber.Ctx) error {
 		return err
 	}
 	return serve(r, c, p, lister[view.Endpoint]{
+		asked: params.Describe[pagingParams](),
 		query: r.deps.Views.Endpoints,
 		show: func(_ context.Context, dst []byte, e *view.Endpoint) ([]byte, error) {
 			o := object.New(dst)

@@ -134,6 +134,7 @@ func (r *Routes) listEvents(c *fiber.Ctx, q eventsParams, bound error, ascending
 	}
 	shown := orchestrator.New(r.deps.Payloads, orchestrator.Options{LogID: log, InlineBytesMax: listBlobBytesMax})
 	return serve(r, c, p, lister[view.Event]{
+		asked: params.Describe[eventsParams](),
 		query: func(ctx context.Context, page view.Page) (view.Slice[view.Event], error) {
 			return r.deps.Views.Events(ctx, view.EventQuery{
 				WorkflowID: q.WorkflowID, ExecutionID: q.ExecutionID, Node: q.NodeID, Types: types,

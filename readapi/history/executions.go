@@ -38,6 +38,7 @@ func (r *Routes) executions(c *fiber.Ctx) error {
 		return err
 	}
 	return serve(r, c, p, lister[view.Execution]{
+		asked: params.Describe[executionsParams](),
 		query: func(ctx context.Context, page view.Page) (view.Slice[view.Execution], error) {
 			return r.deps.Views.Executions(ctx, view.ExecutionQuery{
 				WorkflowID: q.WorkflowID, Source: q.Source, FlowName: q.FlowName, RunName: q.RunName, Status: view.Status(q.Status),

@@ -8,6 +8,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"quipu/domain"
+	"quipu/domain/rawjson"
 	"quipu/projections/view"
 	"quipu/readapi/object"
 	"quipu/readapi/params"
@@ -15,6 +16,8 @@ import (
 
 // lister is how one list is asked for and shown.
 type lister[Row any] struct {
+	// asked are the parameters of the route, to find those that a client has nearly named.
+	asked []params.Param
 	query func(ctx context.Context, page view.Page) (view.Slice[Row], error)
 	// show appends one row.
 	show func(ctx context.Context, dst []byte, row *Row) ([]byte, error)
@@ -24,7 +27,7 @@ type lister[Row any] struct {
 	pinned bool
 }
 
-// serve answers with a page: {items, count, total?, limit, offset?, next_cursor?, view_position, fresh}.
+// serve answers with a page: {items, count, total?, limit, offset?, next_cursor?, view_position, fresh, warnings?}.
 //
 // It waits for freshness first, then takes its place among the readers, so that waiting costs none.
 func serve[Row any](r *Routes, c *fiber.Ctx, p paging, l lister[Row]) error {
@@ -83,9 +86,25 @@ func serve[Row any](r *Routes, c *fiber.Ctx, p paging, l lister[Row]) error {
 	}
 	o.Position("view_position", r.deps.Log.ID(), slice.As.Position)
 	o.Bool("fresh", !refused && slice.As.Position >= seen)
+	appendWarnings(o, params.Near(params.Read(c), l.asked))
 	o.Close()
 	o.Str("status", "success")
 	return sendJSON(c, o.Done())
+}
+
+// appendWarnings adds what is no error and likely not what was meant; without any it adds nothing.
+func appendWarnings(o *object.Builder, warnings []string) {
+	if len(warnings) == 0 {
+		return
+	}
+	b := []byte{'['}
+	for i, w := range warnings {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = rawjson.AppendString(b, w)
+	}
+	o.Raw("warnings", append(b, ']'))
 }
 
 // await waits, bounded, until the views have come as far as this node has seen the log, and as far as

@@ -30,6 +30,7 @@ func (r *Routes) workflows(c *fiber.Ctx) error {
 		return err
 	}
 	return serve(r, c, p, lister[view.Workflow]{
+		asked: params.Describe[workflowsParams](),
 		query: func(ctx context.Context, page view.Page) (view.Slice[view.Workflow], error) {
 			return r.deps.Views.Workflows(ctx, view.WorkflowQuery{Endpoint: q.Endpoint, Name: q.Name, Page: page})
 		},
@@ -122,6 +123,7 @@ func (r *Routes) versions(c *fiber.Ctx) error {
 		return knownWorkflow(err)
 	}
 	return serve(r, c, p, lister[view.WorkflowVersion]{
+		asked: params.Describe[versionsParams](),
 		query: func(ctx context.Context, page view.Page) (view.Slice[view.WorkflowVersion], error) {
 			return r.deps.Views.Versions(ctx, id, page)
 		},

@@ -78,6 +78,29 @@ func TestDescribe_ListsWhatBindReads(t *testing.T) {
 	require.Equal(t, "How many.", last.Doc)
 }
 
+func TestNear(t *testing.T) {
+	type filters struct {
+		At         string `query:"at"`
+		From       string `query:"from"`
+		Status     string `query:"status"`
+		WorkflowID string `query:"workflow_id"`
+	}
+	near := func(query string) []string {
+		values, err := url.ParseQuery(query)
+		require.NoError(t, err)
+		return params.Near(params.Set(values), params.Describe[filters]())
+	}
+	for name, meant := range map[string]string{
+		"sttus": "status", "tsatus": "status", "statuses": "status", "form": "from", "workflowId": "workflow_id", "workflow-id": "workflow_id", "statüs": "status",
+	} {
+		require.Equal(t, []string{name + " is no parameter and was ignored; did you mean " + meant + "?"}, near("from=1&"+name+"=x"))
+	}
+	require.Empty(t, near("at=1&from=&status=x&workflow_id=1&a=&t=2&_=1&ad=1&for=2&session_id=3&st%00tus=1&st%fftus=1&"+strings.Repeat("s", 70)+"="))
+	many := near("statu=&stats=&sttus=&tatus=&satus=&status1=&status2=")
+	require.Len(t, many, params.NearMax)
+	require.Contains(t, many[0], "satus is no", "in order")
+}
+
 func TestInstant(t *testing.T) {
 	want := time.Date(2025, 9, 2, 9, 42, 5, 43_000_000, time.UTC)
 	for _, s := range []string{
