@@ -47,6 +47,7 @@ type Runner struct {
 	status   Status
 	waiters  map[*waiter]struct{}
 	stale    bool      // the rows must be built anew: other versions made them, or they cannot be read
+	retryAt  time.Time // when Failing: of the next try
 	promoted *promoted // a generation that live has to go on with
 }
 
@@ -294,6 +295,7 @@ func (r *Runner) failed(err error, wait time.Duration) {
 	}
 	r.mu.Lock()
 	before := r.status
+	r.retryAt = r.clock.Now().Add(wait)
 	r.mu.Unlock()
 	if before.Phase != phase || before.Error != err.Error() { // once for each reason, not for each try
 		r.options.Logger.Warn("views stand still", "phase", phase, "error", err, "retry_in", wait)

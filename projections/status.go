@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"time"
 
 	"quipu/domain"
 	"quipu/projections/view"
@@ -64,7 +65,8 @@ func (r *Runner) Checkpoint() view.Checkpoint {
 // Wait returns once the views have reached position, with where they are then. While it waits commits
 // are not held back to be joined.
 //
-// Errors: ErrDeadline or ErrCanceled when ctx ends, ErrUnavailable if the views are refused: they will
+// Errors: ErrDeadline or ErrCanceled when ctx ends, the former at once if the views fail and are tried
+// again only after ctx's deadline; ErrUnavailable if the views are refused: they will
 // not move by themselves, and rows that reach to position may be those of another log; ErrExhausted
 // beyond 100,000 waiters; the position reached comes with each.
 func (r *Runner) Wait(ctx context.Context, position domain.Position) (domain.Position, error) {
@@ -82,6 +84,11 @@ func (r *Runner) Wait(ctx context.Context, position domain.Position) (domain.Pos
 		return r.status.Position, domain.E(domain.KindExhausted, "wait for", "views", "too many readers wait")
 	}
 	w := &waiter{position: position, done: make(chan struct{})}
+	w.until, w.bounded = ctx.Deadline()
+	if r.inVain(w) {
+		defer r.mu.Unlock()
+		return r.status.Position, tooLate()
+	}
 	r.waiters[w] = struct{}{}
 	r.mu.Unlock()
 	r.wake()
@@ -96,14 +103,27 @@ func (r *Runner) Wait(ctx context.Context, position domain.Position) (domain.Pos
 	defer r.mu.Unlock()
 	delete(r.waiters, w)
 	if err == nil && r.status.Position < position {
-		err = r.standsStill()
+		if err = r.standsStill(); err == nil {
+			err = tooLate()
+		}
 	}
 	return r.status.Position, err
 }
 
 type waiter struct {
 	position domain.Position
+	until    time.Time // not longer, if bounded
+	bounded  bool
 	done     chan struct{} // closed once, when it was taken off waiters
+}
+
+// inVain reports whether the views fail and are tried again only when w waits no more. r.mu is held.
+func (r *Runner) inVain(w *waiter) bool {
+	return r.status.Phase == Failing && w.bounded && w.until.Before(r.retryAt)
+}
+
+func tooLate() error {
+	return domain.E(domain.KindDeadline, "wait for", "views", "they fail, and are tried again later than this is waited for")
 }
 
 // standsStill is the reason why the views will not move by themselves. r.mu is held.
@@ -135,7 +155,7 @@ func (r *Runner) published(change func(*Status)) {
 	defer r.mu.Unlock()
 	change(&r.status)
 	for w := range r.waiters {
-		if r.status.Position >= w.position || r.status.Phase == Refused {
+		if r.status.Position >= w.position || r.status.Phase == Refused || r.inVain(w) {
 			delete(r.waiters, w)
 			close(w.done)
 		}
