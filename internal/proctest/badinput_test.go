@@ -134,7 +134,7 @@ func TestBad_RunDag(t *testing.T) {
 	for id, want := range map[string]int{"gone": 404, "%00": 404, "..%2f..%2fetc": 404, strings.Repeat("x", 2000): 404, "%zz": 400, "a%2Fb": 404} {
 		require.Contains(t, raw(t, s, "GET /task-status/"+id), fmt.Sprintf("HTTP/1.1 %d ", want), "%.40s", id)
 	}
-	checkProblem(t, "wait", c.Must(t, http.MethodGet, "/task-status/x?wait=1h", nil), 400, "INVALID_WAIT", "wait")
+	checkProblem(t, "wait", c.Must(t, http.MethodGet, "/task-status/x?wait=1h", nil), 400, "INVALID_WAIT", "query/wait")
 	checkProblem(t, "cancel", c.Must(t, http.MethodPost, "/api/executions/gone/cancel", nil), 404, "", "")
 	// After all of that it works.
 	started := c.Run(t, dag("f", "r", nil, noop("a", 1)))
