@@ -67,13 +67,12 @@ func decode(r *domain.Recorded) fact {
 		err = errUnknown
 	}
 	at, atErr := wire.DecodeAt(r.Metadata)
-	var coded *domain.Error
 	switch {
-	case errors.As(err, &coded) && coded.Code == errUnknown.Code:
-		// Somebody else's event may have metadata of its own; the zero instant stands for none.
-		f.event = nil
 	case err != nil:
-		f.event, f.err = nil, err
+		// Somebody else's event may have metadata of its own; the zero instant stands for none.
+		if f.event = nil; !isUnknown(err) {
+			f.err = err
+		}
 	case atErr != nil:
 		f.event, f.err = nil, atErr
 	}
@@ -81,6 +80,11 @@ func decode(r *domain.Recorded) fact {
 		f.at = at
 	}
 	return f
+}
+
+func isUnknown(err error) bool {
+	var coded *domain.Error
+	return errors.As(err, &coded) && coded.Code == errUnknown.Code
 }
 
 var errUnknown = domain.E(domain.KindCorrupt, "decode event", "", "is of no stream this version knows").WithCode("UNKNOWN_EVENT")

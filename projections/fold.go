@@ -63,8 +63,9 @@ func need(ids []string, seen map[string]bool, id string, revision domain.Revisio
 func Fold(known Known, events []domain.Recorded) Folded {
 	b := batch{known: known, runs: make(map[string]*active, 16)}
 	b.changes.Events = make([]view.Event, 0, len(events))
+	var f fact // one for all: a projector keeps what it needs of it, never the fact
 	for i := range events {
-		f := decode(&events[i])
+		f = decode(&events[i])
 		if f.aggregate == aRun {
 			f.run = b.runOf(f.runID)
 		}
@@ -138,6 +139,13 @@ func (b *batch) finish() Folded {
 	out := Folded{Runs: make(map[string]Run, len(b.order))}
 	c := &b.changes
 	c.Executions = make([]view.Execution, 0, len(b.order))
+	tasks := 0
+	for _, a := range b.order {
+		tasks += len(a.ended) + len(a.open)
+	}
+	if tasks > 0 {
+		c.Tasks = make([]view.Task, 0, tasks)
+	}
 	for _, a := range b.order {
 		if a.row.Status == view.Running && len(a.open) > 0 {
 			a.row.CurrentNode = a.open[len(a.open)-1].Task.Task
