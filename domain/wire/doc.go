@@ -6,5 +6,7 @@
 // are kept for ever. Payload fields are Values: {"json": <as written>, "holes": [...]}.
 //
 // Encoding is written by hand so that users' JSON goes through byte for byte (encoding/json would
-// compact and escape it) and because it is on the path of every event.
+// compact and escape it) and because it is on the path of every event. So is decoding: it goes over
+// an event once and takes payloads as they stand there, without a copy. Tests compare it with
+// encoding/json.
 package wire
