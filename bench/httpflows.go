@@ -54,8 +54,8 @@ func flowsOverHTTP(b *bench) error {
 func (b *bench) addLoad(section string, r flows.Result, target *report.Target) {
 	b.report.Add(report.Row{
 		Section: section, What: fmt.Sprintf("%d at once", r.Concurrency), Figure: r.StepsPerSecond(), Unit: "steps/s", Target: target,
-		Note: fmt.Sprintf("flow p50 %.2f / p99 %.2f ms; CPU: server %s, load generator %s of all cores",
-			millis(r.P50), millis(r.P99), percent(r.ServerCPU), percent(r.LoadCPU)),
+		Note: fmt.Sprintf("flow p50 %.2f / p99 %.2f ms; views %.2f s behind at the end (a figure counts within 1 s); CPU: server %s, load generator %s of all cores",
+			millis(r.P50), millis(r.P99), r.ViewsLag.Seconds(), percent(r.ServerCPU), percent(r.LoadCPU)),
 	})
 }
 
@@ -81,6 +81,9 @@ func (b *bench) load(flow flows.Flow, concurrency int) (r flows.Result, err erro
 		}
 		l.Duration = b.point()
 		if r, err = l.Run(); err != nil {
+			return err
+		}
+		if r.ViewsLag, err = s.ViewsLag(); err != nil {
 			return err
 		}
 		after, err := s.Usage()

@@ -72,6 +72,8 @@ type Result struct {
 	P50, P99    time.Duration // of a flow, from the start's sending to the end's answer
 	// Shares of all cores' time, 0 to 1.
 	ServerCPU, LoadCPU float64
+	// ViewsLag is how long the oldest event that the views lacked had been waiting when the load ended.
+	ViewsLag time.Duration
 }
 
 // StepsPerSecond is the rate of steps over the whole load.
