@@ -18,12 +18,41 @@ func (v *Views) Current(ctx context.Context) (projections.Store, error) {
 	if err != nil {
 		return nil, translate(ctx, "open", "views", err)
 	}
+	switch whole, err := v.whole(ctx, number); {
+	case err != nil:
+		return nil, translate(ctx, "open", "views", err)
+	case !whole:
+		return nil, domain.E(domain.KindCorrupt, "open", "views", "the current generation lacks tables; rebuild the views")
+	}
 	v.current.Store(number)
 	return newStore(v, number), nil
 }
 
-// open looks for the current generation, and makes one in a new database.
+// whole reports whether all tables of the current generation are there. One that was replaced by
+// another meanwhile counts as whole: its store will say so.
+func (v *Views) whole(ctx context.Context, number int64) (whole bool, err error) {
+	err = v.keepers.QueryRow(ctx, `SELECT count(*) = $3 OR NOT EXISTS (SELECT FROM `+v.o.Schema+`.generations WHERE number = $4 AND phase = 'current')
+		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relname = ANY($2::text[])`,
+		v.schema(number), layoutTables, int64(len(layoutTables)), number).Scan(&whole)
+	return whole, err
+}
+
+// layoutTables are the tables of layout.sql.
+var layoutTables = []string{
+	"endpoints", "events", "executions", "names", "parked", "partitions", "spans", "state", "statuses", "tasks", "workflow_versions", "workflows",
+}
+
+// open looks for the current generation, and makes one in a new database, or if the registry was lost.
 func (v *Views) open(ctx context.Context) (number int64, err error) {
+	number, err = v.openOnce(ctx)
+	if goneState(sqlState(err)) && v.migrated.Swap(false) {
+		number, err = v.openOnce(ctx)
+	}
+	return number, err
+}
+
+func (v *Views) openOnce(ctx context.Context) (number int64, err error) {
 	if err := v.migrate(ctx); err != nil {
 		return 0, err
 	}
@@ -59,7 +88,8 @@ func (v *Views) create(ctx context.Context, tx pgx.Tx, phase string) (number int
 		return 0, err
 	}
 	text := strings.ReplaceAll(layout, "{{partition_width}}", fmt.Sprint(v.o.PartitionWidth))
-	if err := script(ctx, tx, v.schema(number), "CREATE SCHEMA {{schema}};\n"+text); err != nil {
+	// A schema of this number that is there already is left from a registry that was lost.
+	if err := script(ctx, tx, v.schema(number), "DROP SCHEMA IF EXISTS {{schema}} CASCADE;\nCREATE SCHEMA {{schema}};\n"+text); err != nil {
 		return 0, err
 	}
 	_, err = tx.Exec(ctx, "INSERT INTO "+v.o.Schema+".generations (number, layout, phase) VALUES ($1, $2, $3)", number, int64(layoutVersion), phase)
@@ -68,8 +98,9 @@ func (v *Views) create(ctx context.Context, tx pgx.Tx, phase string) (number int
 
 // Begin implements projections.Generations.
 func (v *Views) Begin(ctx context.Context) (projections.Store, error) {
-	if _, err := v.Current(ctx); err != nil {
-		return nil, err // there is always a current one to build beside
+	// There is always a current one to build beside, though it may lack tables.
+	if _, err := v.open(ctx); err != nil {
+		return nil, translate(ctx, "begin", "views", err)
 	}
 	var number int64
 	err := v.locked(ctx, func(tx pgx.Tx) error {
@@ -136,7 +167,8 @@ func (v *Views) Promote(ctx context.Context, s projections.Store) error {
 			return err
 		}
 		// The row that commits move is marked, too: who holds the former generation learns it there.
-		return script(ctx, tx, v.schema(former), fmt.Sprintf(`UPDATE {{schema}}.state SET retired = true;
+		return script(ctx, tx, v.schema(former), fmt.Sprintf(`
+			DO $$ BEGIN UPDATE {{schema}}.state SET retired = true; EXCEPTION WHEN undefined_table OR invalid_schema_name THEN END $$;
 			UPDATE %[1]s.generations SET phase = 'retired' WHERE number = %[2]d;
 			UPDATE %[1]s.generations SET phase = 'current' WHERE number = %[3]d`, v.o.Schema, former, number))
 	})
