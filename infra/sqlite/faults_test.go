@@ -105,6 +105,9 @@ func TestViews_NewerIsRefusedAndLeftAlone(t *testing.T) {
 		"pointer": func(t *testing.T, dir string) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "views.json"), []byte(`{"format":2,"current":1}`), 0o600))
 		},
+		"pointer of other types": func(t *testing.T, dir string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "views.json"), []byte(`{"current":"one","format":2}`), 0o600))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -143,6 +146,53 @@ func TestViews_OlderOrMissingBeginsAnew(t *testing.T) {
 			require.NoError(t, err)
 			require.Zero(t, st.Position)
 			commit(t, current(t, v), 0, 2)
+		})
+	}
+}
+
+// A registry that makes no sense is as good as none, also under views that are open; who only looks is
+// told of it.
+func TestViews_DamagedRegistryBeginsAnew(t *testing.T) {
+	for name, content := range map[string]string{
+		"empty": "", "garbage": "\x00\x7fELF", "cut off": `{"format":1,"curr`, "no object": "[]", "no format": `{"current":1}`,
+		"negative": `{"format":1,"current":-1}`, "mistyped": `{"format":1,"current":"one"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			v := views(t, dir)
+			old := current(t, v)
+			commit(t, old, 0, 5)
+			pointer := filepath.Join(dir, "views.json")
+			damage := func() { require.NoError(t, os.WriteFile(pointer, []byte(content), 0o600)) }
+
+			damage()
+			looking, err := sqlite.Open(dir, viewstest.NewLog(), sqlite.Options{ReadOnly: true})
+			require.NoError(t, err)
+			_, err = looking.Current(t.Context())
+			require.ErrorIs(t, err, domain.ErrCorrupt)
+			require.NoError(t, looking.Close())
+
+			require.ErrorIs(t, old.Commit(t.Context(), viewstest.BenchRuns("log", 5, 1)), domain.ErrConflict, "the generation is no more")
+			got, err := v.Executions(t.Context(), view.ExecutionQuery{Page: view.Page{Limit: 10}})
+			require.NoError(t, err)
+			require.Empty(t, got.Rows)
+			commit(t, current(t, v), 0, 2)
+
+			damage()
+			built, err := v.Begin(t.Context())
+			require.NoError(t, err, "a rebuild is the way out, so it must work")
+			commit(t, built, 0, 3)
+			require.NoError(t, v.Promote(t.Context(), built))
+			require.NoError(t, v.Close())
+
+			damage()
+			v = views(t, dir)
+			st, err := current(t, v).State(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, st.Position)
+			generations, err := filepath.Glob(filepath.Join(dir, "*.db"))
+			require.NoError(t, err)
+			require.Len(t, generations, 1, "the others are gone")
 		})
 	}
 }

@@ -73,7 +73,7 @@ func (v *Views) readOn(ctx context.Context, g *generation, db *sql.DB, wanted fu
 	if err == nil {
 		defer r.end()
 	}
-	if p, perr := v.reg.read(); perr == nil && !wanted(p) {
+	if p, perr := v.pointer(); perr == nil && !wanted(p) {
 		if g.number != p.Current && g.number != p.Building {
 			v.forget(g.number, !v.opts.ReadOnly)
 		}

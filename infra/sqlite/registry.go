@@ -39,7 +39,8 @@ func (r registry) path(number int) string {
 	return filepath.Join(r.dir, fmt.Sprintf("views-%06d.db", number))
 }
 
-// read returns the pointer; the zero one in a new folder.
+// read returns the pointer; the zero one in a new folder. Errors: ErrCorrupt if the file makes no
+// sense, ErrRefused if a newer version wrote it.
 func (r registry) read() (pointer, error) {
 	var p pointer
 	b, err := os.ReadFile(filepath.Join(r.dir, pointerFile))
@@ -49,13 +50,24 @@ func (r registry) read() (pointer, error) {
 	case err != nil:
 		return p, durable.Failure("read", "views", err)
 	}
-	if err := json.Unmarshal(b, &p); err != nil || p.Format < 1 || p.Current < 0 || p.Building < 0 {
-		return p, corrupt("read", pointerFile+" cannot be read")
-	}
-	if p.Format > pointerFormat {
+	err = json.Unmarshal(b, &p)
+	switch {
+	case p.Format > pointerFormat: // also if its other members have other types
 		return p, newer()
+	case err != nil || p.Format < 1 || p.Current < 0 || p.Building < 0:
+		return pointer{}, corrupt("read", pointerFile+" cannot be read")
 	}
 	return p, nil
+}
+
+// orNone is read with a damaged file as good as none: which generation was the current one cannot be
+// known, and all are derived, so a new one begins.
+func (r registry) orNone() (pointer, error) {
+	p, err := r.read()
+	if errors.Is(err, domain.ErrCorrupt) {
+		return pointer{}, nil
+	}
+	return p, err
 }
 
 func newer() error {

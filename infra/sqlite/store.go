@@ -21,7 +21,7 @@ func (s *store) enter(ctx context.Context, op string) (*generation, error) {
 	if err := s.v.usable(ctx, op); err != nil {
 		return nil, err
 	}
-	p, err := s.v.reg.read()
+	p, err := s.v.pointer()
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (s *store) enter(ctx context.Context, op string) (*generation, error) {
 	}
 	g, err := s.v.hold(ctx, s.number)
 	if err != nil {
-		if p, perr := s.v.reg.read(); replaceable(err) || perr == nil && !s.wanted(p) {
+		if p, perr := s.v.pointer(); replaceable(err) || perr == nil && !s.wanted(p) {
 			return nil, errGone(op)
 		}
 	}

@@ -52,6 +52,15 @@ func (v *Views) usable(ctx context.Context, op string) error {
 	return contextError(ctx, op)
 }
 
+// pointer says which generations there are. Who only looks is told of a damaged registry; everybody
+// else goes on as in a new folder.
+func (v *Views) pointer() (pointer, error) {
+	if v.opts.ReadOnly {
+		return v.reg.read()
+	}
+	return v.reg.orNone()
+}
+
 // change runs f with the registry locked against others, and the pointer as it is.
 func (v *Views) change(ctx context.Context, op string, f func(p pointer) error) error {
 	if err := v.usable(ctx, op); err != nil {
@@ -65,7 +74,7 @@ func (v *Views) change(ctx context.Context, op string, f func(p pointer) error) 
 		return err
 	}
 	defer unlock()
-	p, err := v.reg.read()
+	p, err := v.pointer()
 	if err != nil {
 		return err
 	}
@@ -89,7 +98,7 @@ func (v *Views) holdCurrent(ctx context.Context, op string) (g *generation, err 
 		if err := v.usable(ctx, op); err != nil {
 			return nil, err
 		}
-		p, err := v.reg.read()
+		p, err := v.pointer()
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +109,7 @@ func (v *Views) holdCurrent(ctx context.Context, op string) (g *generation, err 
 			return g, nil
 		}
 		// A promotion may have removed the file between the two looks.
-		if now, perr := v.reg.read(); perr != nil || now.Current == p.Current || attempt == attemptsMax {
+		if now, perr := v.pointer(); perr != nil || now.Current == p.Current || attempt == attemptsMax {
 			if replaceable(err) {
 				break
 			}
@@ -151,6 +160,7 @@ func replaceable(err error) bool { return errors.Is(err, errOlder) || errors.Is(
 
 // make creates the file of a generation.
 func (v *Views) make(ctx context.Context, number int) error {
+	v.forget(number, false) // after a lost registry a number may come again
 	err := create(ctx, v.reg.path(number), v.opts)
 	if err == nil {
 		if err := durable.SyncDir(v.reg.dir); err != nil {

@@ -8,31 +8,34 @@ import (
 	"quipu/readapi/history"
 )
 
-// downViews is a database that cannot be reached.
-type downViews struct{}
+// downViews is a database that fails with err; nil: it cannot be reached.
+type downViews struct{ err error }
 
-func down() error {
+func (v downViews) down() error {
+	if v.err != nil {
+		return v.err
+	}
 	return domain.E(domain.KindUnavailable, "connect to", "views at postgres://user:hunter2@db", "connection refused")
 }
 
-func (downViews) Executions(context.Context, view.ExecutionQuery) (s view.Slice[view.Execution], err error) {
-	return s, down()
+func (v downViews) Executions(context.Context, view.ExecutionQuery) (s view.Slice[view.Execution], err error) {
+	return s, v.down()
 }
 
-func (downViews) Events(context.Context, view.EventQuery) (s view.Slice[view.Event], err error) {
-	return s, down()
+func (v downViews) Events(context.Context, view.EventQuery) (s view.Slice[view.Event], err error) {
+	return s, v.down()
 }
 
-func (downViews) Workflows(context.Context, view.WorkflowQuery) (s view.Slice[view.Workflow], err error) {
-	return s, down()
+func (v downViews) Workflows(context.Context, view.WorkflowQuery) (s view.Slice[view.Workflow], err error) {
+	return s, v.down()
 }
 
-func (downViews) Versions(context.Context, string, view.Page) (s view.Slice[view.WorkflowVersion], err error) {
-	return s, down()
+func (v downViews) Versions(context.Context, string, view.Page) (s view.Slice[view.WorkflowVersion], err error) {
+	return s, v.down()
 }
 
-func (downViews) Endpoints(context.Context, view.Page) (s view.Slice[view.Endpoint], err error) {
-	return s, down()
+func (v downViews) Endpoints(context.Context, view.Page) (s view.Slice[view.Endpoint], err error) {
+	return s, v.down()
 }
 
 // heldViews answers lists of executions only when it is let go, or when their time is over.

@@ -159,6 +159,11 @@ func viewsError(err error) error {
 			Kind: domain.KindUnavailable, Op: "query views", Code: "VIEWS_UNAVAILABLE", Cause: err,
 			Message: "the views cannot be read now, so lists cannot be had; reads by id, commands and sockets go on",
 		}
+	case errors.Is(err, domain.ErrCorrupt):
+		return &domain.Error{
+			Kind: domain.KindUnavailable, Op: "query views", Code: "VIEWS_UNAVAILABLE", Cause: err,
+			Message: "the views are damaged, so lists cannot be had until they are built anew; reads by id, commands and sockets go on",
+		}
 	}
 	return err
 }

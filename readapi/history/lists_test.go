@@ -280,6 +280,22 @@ func TestLists_ViewsDown(t *testing.T) {
 	}
 }
 
+// Damaged rows are built anew, so lists are to be asked again later; what is wrong with the file is for
+// the log lines.
+func TestLists_ViewsDamaged(t *testing.T) {
+	w := newWorld(t, func(p *ports) {
+		p.views = downViews{domain.E(domain.KindCorrupt, "read", "views", "page 7 is torn; rebuild the views")}
+	})
+	for _, path := range []string{"/api/executions", "/api/events", "/api/workflows", "/api/endpoints"} {
+		a := w.get(path)
+		p := a.refused(503)
+		require.Equal(t, "VIEWS_UNAVAILABLE", p.Error.Code, path)
+		require.Contains(t, p.Error.Message, "damaged")
+		require.NotContains(t, string(a.raw), "page 7")
+		require.NotEmpty(t, a.header.Get("Retry-After"))
+	}
+}
+
 // Dashboards cannot take more than their share: one list more than allowed is refused, and one that
 // takes too long is given up.
 func TestLists_AreBounded(t *testing.T) {
