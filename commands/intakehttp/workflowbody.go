@@ -13,10 +13,12 @@ import (
 	"quipu/domain/workflow"
 )
 
-// parseWorkflow reads the body of a create or an update: the graph at top level or under
-// definition, and name, description and endpoint. Nodes and edges replace the graph together, so an
-// update names both or neither; what is missing from it stays as it is. Other members of the body are
-// ignored, of the graph kept.
+// parseWorkflow reads the body of a create or an update: the graph under definition or at top level,
+// and name, description and endpoint. Nodes and edges replace the graph together, so an update names
+// both or neither; what is missing from it stays as it is.
+//
+// Other members of the graph are kept (contract D25). Of a flat body that is every member that is not
+// shown beside the graph, as viewport; beside a definition, or without nodes and edges, they are ignored.
 //
 // body is kept by the result. Errors: ErrInvalid if it is no JSON; ErrUnprocessable with one entry
 // for each field at fault.
@@ -45,9 +47,12 @@ func parseWorkflow(body []byte, create bool, registry *node.Registry) (commands.
 			if rawjson.KindOf(m.Value.JSON) != rawjson.Null {
 				graph, change.GraphAt = m.Value, "/definition"
 			}
+		case "id", "version", "created_at", "updated_at", "position": // of an answer sent back
 		case "nodes", "edges":
-			flat.Add(m.Key, m.Value)
 			isFlat = true
+			fallthrough
+		default:
+			flat.Add(m.Key, m.Value)
 		}
 	}
 	if graph.Absent() && isFlat {

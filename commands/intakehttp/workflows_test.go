@@ -134,7 +134,7 @@ func TestWorkflows_LifeOverHTTP(t *testing.T) {
 	require.Equal(t, made.data["created_at"], renamed.data["created_at"])
 	same := s.do(t, "PUT", "/api/workflows/"+id, `{}`)
 	require.Equal(t, renamed.body, same.body, "nothing changed, nothing written")
-	flat := s.do(t, "PUT", "/api/workflows/"+id, `{"nodes":[ ],"viewport":5,"edges":[]}`)
+	flat := s.do(t, "PUT", "/api/workflows/"+id, `{"nodes":[ ],"edges":[]}`)
 	require.Equal(t, `{"nodes":[ ],"edges":[]}`, string(flat.data["definition"]), "nodes and edges replace together")
 	require.Equal(t, "3", string(flat.data["version"]))
 
@@ -197,6 +197,62 @@ func TestWorkflows_UnknownIDs(t *testing.T) {
 			code, message, fields := got.problem(t)
 			require.Equal(t, []any{"WORKFLOW_UNKNOWN", "path/id: names no workflow", []string{"path/id"}}, []any{code, message, fields})
 		}
+	}
+}
+
+// D25: a graph at top level keeps what else is in it, as one under definition does.
+func TestWorkflows_FlatGraphKeepsItsMembers(t *testing.T) {
+	s := newSite(t)
+	made := s.do(t, "POST", "/api/workflows", `{"viewport":{"x":1.0, "zoom":1e400},"name":"n","nodes":[ ],"description":"d","a\"b":[null],"edges":[],"endpoint":"e","meta":null}`)
+	require.Equal(t, 201, made.status, made.body)
+	require.Equal(t, `{"viewport":{"x":1.0, "zoom":1e400},"nodes":[ ],"a\"b":[null],"edges":[],"meta":null}`, string(made.data["definition"]))
+	path := "/api/workflows/" + made.text(t, "id")
+	for body, want := range map[string]string{
+		`{"nodes":[],"edges":[],"viewport":5,"id":"x","version":9,"created_at":"t","updated_at":"t","position":"p"}`: `{"nodes":[],"edges":[],"viewport":5}`,
+		`{"viewport":1,"definition":{"nodes":[],"edges":[],"zoom":2},"nodes":[5]}`:                                   `{"nodes":[],"edges":[],"zoom":2}`,
+	} {
+		got := s.do(t, "PUT", path, body)
+		require.Equal(t, 200, got.status, got.body)
+		require.Equal(t, want, string(got.data["definition"]))
+		again := s.do(t, "PUT", path, `{"viewport":7}`)
+		require.Equal(t, got.body, again.body, "without nodes and edges there is no graph")
+	}
+}
+
+// Texts that no database could keep, or nobody could tell apart, are refused.
+func TestWorkflows_ControlCharacters(t *testing.T) {
+	s := newSite(t)
+	id := s.do(t, "POST", "/api/workflows", `{"name":"n","description":"two\n\tlines\r\n","nodes":[]}`).text(t, "id")
+	for _, c := range []string{`\u0000`, `\u001b`, `\u0085`} {
+		body := `{"name":"a` + c + `b","endpoint":"a` + c + `b","nodes":[],"edges":[]}`
+		for method, path := range map[string]string{"POST": "/api/workflows", "PUT": "/api/workflows/" + id} {
+			got := s.do(t, method, path, body)
+			require.Equal(t, 422, got.status, got.body)
+			_, message, fields := got.problem(t)
+			require.ElementsMatch(t, []string{"/name", "/endpoint"}, fields)
+			require.Contains(t, message, "contains a control character; remove it")
+		}
+	}
+	_, message, fields := s.do(t, "PUT", "/api/workflows/"+id, `{"description":"a\u0000b"}`).problem(t)
+	require.Equal(t, []string{"/description"}, fields)
+	require.Contains(t, message, "contains a NUL character; remove it")
+}
+
+// One thing wrong with a timer is one fault, in plain numbers.
+func TestWorkflows_TimerFaults(t *testing.T) {
+	s := newSite(t)
+	for config, want := range map[string]string{
+		`{}`:                                     "/nodes/0/data/config/duration_seconds: is required, or one of duration and until",
+		`{"duration_seconds":315360001}`:         "/nodes/0/data/config/duration_seconds: must be a number of seconds from 0 to 315360000 (10 years)",
+		`{"duration_seconds":-1}`:                "/nodes/0/data/config/duration_seconds: must be at least 0",
+		`{"duration":"99999h"}`:                  `/nodes/0/data/config/duration: must be a duration such as "1h30m", from 0 to 87600h (10 years)`,
+		`{"duration_seconds":1,"duration":"1s"}`: "/nodes/0/data/config/duration: stands beside another; give one of duration_seconds, duration or until",
+	} {
+		got := s.do(t, "POST", "/api/workflows", `{"name":"n","nodes":[{"id":"t","type":"timer","data":{"config":`+config+`}}],"edges":[]}`)
+		require.Equal(t, 422, got.status, got.body)
+		_, message, fields := got.problem(t)
+		require.Len(t, fields, 1, config)
+		require.Equal(t, want, message)
 	}
 }
 

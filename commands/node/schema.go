@@ -205,7 +205,7 @@ func faultsOf(e *jsonschema.ValidationError) []Fault {
 
 func plainNumber(r *big.Rat) string {
 	f, _ := r.Float64()
-	return strconv.FormatFloat(f, 'g', -1, 64)
+	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
 // words lists values of a schema.

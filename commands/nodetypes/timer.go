@@ -24,12 +24,12 @@ func timer() node.Type {
   "type": "object",
   "properties": {
     "name": {"type": "string"},
-    "duration_seconds": {"type": "number", "minimum": 0, "maximum": 315360000, "description": "Seconds to wait, fractions allowed."},
+    "duration_seconds": {"type": "number", "minimum": 0, "description": "Seconds to wait, fractions allowed; at most 315360000 (10 years). Give one of duration_seconds, duration and until."},
     "duration": {"type": "string", "minLength": 2, "description": "A duration such as 1h30m or 90s, in place of duration_seconds."},
     "until": {"type": "string", "minLength": 20, "description": "An instant such as 2026-01-02T15:04:05Z, in place of a duration."}
-  },
-  "oneOf": [{"required": ["duration_seconds"]}, {"required": ["duration"]}, {"required": ["until"]}]
+  }
 }`),
+		// How many are given and how long that is, Check says in better words than a schema's.
 		Check: func(params json.RawMessage) []node.Fault {
 			r := reader{params: params}
 			r.wait(time.Time{})
@@ -92,7 +92,7 @@ func (r *reader) seconds(pointer string) time.Duration {
 	}
 	n, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsNaN(n) || n < 0 || n > domain.TimerWaitMax.Seconds() {
-		r.fault(pointer, "must be a number of seconds from 0 to %d", int64(domain.TimerWaitMax.Seconds()))
+		r.fault(pointer, "must be a number of seconds from 0 to %d (10 years)", int64(domain.TimerWaitMax.Seconds()))
 		return 0
 	}
 	return time.Duration(n * float64(time.Second))
@@ -106,7 +106,7 @@ func (r *reader) duration(pointer string) time.Duration {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || d > domain.TimerWaitMax {
-		r.fault(pointer, "must be a duration such as \"1h30m\", from 0 to %dh", int64(domain.TimerWaitMax.Hours()))
+		r.fault(pointer, "must be a duration such as \"1h30m\", from 0 to %dh (10 years)", int64(domain.TimerWaitMax.Hours()))
 		return 0
 	}
 	return d
@@ -124,7 +124,7 @@ func (r *reader) instant(pointer string, at time.Time) time.Time {
 		return at
 	}
 	if r.resolved && until.Sub(at) > domain.TimerWaitMax {
-		r.fault(pointer, "is more than ten years away; choose an earlier instant")
+		r.fault(pointer, "is more than 10 years away; choose an earlier instant")
 	}
 	return until
 }

@@ -3,6 +3,7 @@ package workflow
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"quipu/domain"
@@ -70,17 +71,16 @@ func fitting(e StoredEvent, c Content, secrets []domain.Secret) ([]StoredEvent, 
 // Check reports the first thing wrong with what stands beside the graph.
 // Errors: ErrUnprocessable naming name, description or endpoint.
 func (c Content) Check() error {
+	if err := CheckName(c.Name); err != nil {
+		return unfit("name", err.Error())
+	}
 	switch {
-	case c.Name == "":
-		return unfit("name", fmt.Sprintf("is empty; give 1 to %d bytes", domain.NameBytesMax))
-	case len(c.Name) > domain.NameBytesMax:
-		return unfit("name", fmt.Sprintf("has %d bytes, at most %d are allowed", len(c.Name), domain.NameBytesMax))
 	case len(c.Description) > DescriptionBytesMax:
 		return unfit("description", fmt.Sprintf("has %d bytes, at most %d are allowed", len(c.Description), DescriptionBytesMax))
-	case !utf8.ValidString(c.Name):
-		return unfit("name", "is not valid UTF-8")
 	case !utf8.ValidString(c.Description):
 		return unfit("description", "is not valid UTF-8")
+	case strings.Contains(c.Description, "\x00"): // no database keeps it
+		return unfit("description", "contains a NUL character; remove it")
 	case rawjson.KindOf(c.Graph.JSON) != rawjson.Object && len(c.Graph.Holes) == 0:
 		return unfit("definition", "must be an object with nodes and edges")
 	}
