@@ -14,7 +14,7 @@ import (
 // cheaper commits. lingerBusyMax bounds the wait, and with it how far the views fall behind.
 const (
 	lingerShare   = 12
-	lingerBusyMax = 200 * time.Millisecond
+	lingerBusyMax = 100 * time.Millisecond
 )
 
 // Bounds and defaults of Options.

@@ -11,7 +11,7 @@ import (
 func TestOptions_LingerGrowsWithTheWorkOfACommit(t *testing.T) {
 	for took, want := range map[time.Duration]time.Duration{
 		0: LingerDefault, time.Millisecond: LingerDefault, 2 * time.Millisecond: 22 * time.Millisecond,
-		10 * time.Millisecond: 110 * time.Millisecond, time.Second: lingerBusyMax,
+		5 * time.Millisecond: 55 * time.Millisecond, time.Second: lingerBusyMax,
 	} {
 		require.Equal(t, want, Options{}.withDefaults().linger(took), took)
 	}

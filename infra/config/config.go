@@ -85,7 +85,7 @@ type Sockets struct {
 // Views holds the settings of the read models.
 type Views struct {
 	URL         Secret        `name:"views" default:"" help:"Where the views are kept: postgres://user:password@host/database, or empty for SQLite files in the data folder; views are derived from the log and can be built anew."`
-	Linger      time.Duration `name:"views-linger" default:"20ms" unit:"duration" min:"0s" max:"10s" help:"Least pace of commits to the views while they are caught up: events within it share one; under load commits come up to 200ms apart; a reader that waits for them cuts it short; 0s commits at once."`
+	Linger      time.Duration `name:"views-linger" default:"20ms" unit:"duration" min:"0s" max:"10s" help:"Least pace of commits to the views while they are caught up: events within it share one; under load commits come up to 100ms apart; a reader that waits for them cuts it short; 0s commits at once."`
 	BatchMax    int           `name:"views-batch-max" default:"5000" unit:"events" min:"1" max:"100000" help:"Events of one commit to the views while they catch up."`
 	ReadersMax  int           `name:"views-readers-max" default:"8" unit:"queries" min:"1" max:"64" help:"Queries of the views at once; further ones wait their turn."`
 	ReadTimeout time.Duration `name:"views-read-timeout" default:"5s" unit:"duration" min:"10ms" max:"10m" help:"Time one query of the views may take; then it is answered 504."`
