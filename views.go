@@ -122,9 +122,8 @@ func (s *server) measureViews(ctx context.Context) {
 // checkViews says what is wrong with the views. Commands and sockets do without them.
 func (s *server) checkViews(ctx context.Context) error {
 	status := s.views.Status(ctx)
-	switch status.Phase {
-	case projections.Failing, projections.Refused:
-		return errors.New("they stand still at " + status.Position.Cursor(s.log.ID()) + ": " + status.Error)
+	if why := status.StandsStill(); why != "" {
+		return errors.New("they stand still at " + status.Position.Cursor(s.log.ID()) + ": " + why)
 	}
 	if status.Parked > 0 {
 		return fmt.Errorf("%d events could not be taken in; look for \"event parked\" in the log lines", status.Parked)

@@ -35,6 +35,9 @@ const (
 	BatchBytesMax = 8 << 20
 	// WaitersMax is how many readers wait for the views at once; beyond it ErrExhausted.
 	WaitersMax = 100_000
+	// StillAfter is how long opening or committing may take before the views count as standing still;
+	// on a sound database either takes well under a second.
+	StillAfter = 5 * time.Second
 )
 
 const (

@@ -46,6 +46,7 @@ type Runner struct {
 	mu       sync.Mutex
 	status   Status
 	waiters  map[*waiter]struct{}
+	since    time.Time // of the step under way; zero while it waits for events
 	stale    bool      // the rows must be built anew: other versions made them, or they cannot be read
 	retryAt  time.Time // when Failing: of the next try
 	promoted *promoted // a generation that live has to go on with
@@ -129,15 +130,19 @@ func (r *Runner) guarded(ctx context.Context) (caughtUp bool, err error) {
 // Options.BatchEvents, and commits it. caughtUp says that this was all. Only one goroutine may call
 // it.
 func (r *Runner) Once(ctx context.Context) (caughtUp bool, err error) {
+	defer r.working(false)
 	if r.live == nil {
+		r.working(true)
 		if err := r.open(ctx); err != nil {
 			return false, err
 		}
+		r.working(false)
 	}
 	// Waiting for events is done outside the turn, so that a rebuild can replace the rows meanwhile.
 	if err := r.live.read(ctx); err != nil {
 		return false, err
 	}
+	r.working(true)
 	if err := r.take(ctx); err != nil {
 		return false, err
 	}
@@ -154,6 +159,17 @@ func (r *Runner) Once(ctx context.Context) (caughtUp bool, err error) {
 	r.took = r.clock.Now().Sub(began)
 	r.publish(done, caughtUp, r.took)
 	return caughtUp, nil
+}
+
+// working notes whether a step is under way, for Status.
+func (r *Runner) working(begins bool) {
+	var since time.Time
+	if begins {
+		since = r.clock.Now()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.since = since
 }
 
 func (r *Runner) take(ctx context.Context) error {

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"quipu/domain"
@@ -30,8 +31,21 @@ type Status struct {
 	Lag        uint64          `json:"lag"`        // positions between the two
 	Parked     int             `json:"parked"`     // events that a projector or the database could not take in
 	Rebuilding bool            `json:"rebuilding"` // a generation is being built or checked beside
+	UnderWay   time.Duration   `json:"under_way"`  // of the step that is under way, nanoseconds; 0 while there is nothing to do
 	Error      string          `json:"error,omitempty"`
 	Code       string          `json:"code,omitempty"` // of the error: LOG_CHANGED, VIEWS_AHEAD, VIEWS_NEWER, …
+}
+
+// StandsStill says why the views do not move, "" if they do. A database that does not answer is no
+// error until it times out, so a step under way for StillAfter counts as well.
+func (s Status) StandsStill() string {
+	switch {
+	case s.Phase == Failing, s.Phase == Refused:
+		return s.Error
+	case s.UnderWay >= StillAfter:
+		return fmt.Sprintf("their database has not answered for %.0f s (paused, overloaded, or a table is locked)", s.UnderWay.Seconds())
+	}
+	return ""
 }
 
 // Status tells how the views stand now.
@@ -40,6 +54,9 @@ func (r *Runner) Status(ctx context.Context) Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.status
+	if !r.since.IsZero() {
+		s.UnderWay = max(r.clock.Now().Sub(r.since), 0)
+	}
 	if err == nil {
 		s.Head = head
 		s.Lag = uint64(max(head, s.Position) - s.Position)
