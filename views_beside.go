@@ -35,7 +35,25 @@ func verifyViewsBeside(ctx context.Context, c config.Config, logger *slog.Logger
 		return err
 	}
 	defer func() { err = errors.Join(err, both.Close()) }()
-	return watched(ctx, log.ID(), newRunner(both, readerFeed{log}, c, logger, projections.Hooks{}).Verify, show)
+	compared := false
+	err = watched(ctx, log.ID(), newRunner(both, readerFeed{log}, c, logger, projections.Hooks{}).Verify, func(l viewsLine) {
+		compared = compared || l.Result != nil && l.Result.Compared
+		show(l)
+	})
+	head, headErr := log.Head(ctx)
+	if errors.Is(err, domain.ErrNotFound) || err == nil && !compared && (headErr != nil || head > 0) {
+		return nothingBuilt(c)
+	}
+	return err
+}
+
+// nothingBuilt is no success: whoever forgot --views would take it for a check without differences.
+func nothingBuilt(c config.Config) error {
+	if c.Views.URL.Reveal() != "" {
+		return errors.New("nothing has been built in this database yet, so nothing was compared: set --views to the server's, or start a server with it")
+	}
+	return fmt.Errorf("nothing has been built in %s yet, so nothing was compared: start a server on the folder, or set --views if its views are in Postgres",
+		filepath.Join(c.Storage.Data, viewsFolder))
 }
 
 // beside builds generations apart from the views that it looks at.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -285,6 +286,46 @@ func TestViews_CommandsRefuse(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusConflict, response.StatusCode, "a web page must not be able to keep the server busy")
+}
+
+// Where nothing has been built nothing was checked, and a script must not take that for a success.
+func TestViews_VerifyOfNothingFails(t *testing.T) {
+	data := DataFolder(t)
+	s := Start(t, Options{Data: data, Args: []string{"--views", "postgres://nobody@127.0.0.1:1/none"}})
+	s.Client().Run(t, dag("f", "r", nil, noop("a", 1)))
+	s.Stop()
+	code, out := Run(t, "views", "verify", "--data", data)
+	require.Equal(t, 1, code, out)
+	require.Contains(t, out, "nothing has been built in "+filepath.Join(data, "views")+" yet")
+	require.Contains(t, out, "set --views")
+	code, out = Run(t, "views", "verify", "--data", data, "--views", pgtest.URL(t))
+	require.Equal(t, 1, code, out)
+	require.Contains(t, out, "nothing has been built in this database yet")
+	require.Empty(t, databases(t, data))
+}
+
+// A registry of the views that makes no sense costs neither lists nor a rebuild.
+func TestViews_DamagedRegistryComesBack(t *testing.T) {
+	data := DataFolder(t)
+	s := Start(t, Options{Data: data})
+	for i := range 3 {
+		s.Client().Run(t, dag("f", fmt.Sprint(i), nil, noop("a", 1)))
+	}
+	caughtUp(t, s)
+	registry := filepath.Join(data, "views", "views.json")
+	require.NoError(t, os.WriteFile(registry, []byte("\x00garbage"), 0o600))
+	code, out := Run(t, "views", "rebuild", "--server", s.Addr())
+	require.Zero(t, code, out)
+	require.Len(t, listed(t, s.Client(), "/api/executions"), 3)
+
+	require.NoError(t, os.WriteFile(registry, nil, 0o600)) // and nobody asks for a rebuild
+	s.Client().Run(t, dag("f", "3", nil, noop("a", 1)))
+	Eventually(t, 20*time.Second, "the views are whole again", func() bool {
+		reply := s.Client().Must(t, http.MethodGet, "/api/executions", nil)
+		return reply.Status == http.StatusOK && strings.Contains(string(reply.Body), `"fresh":true`)
+	})
+	require.Len(t, listed(t, s.Client(), "/api/executions"), 4)
+	require.NotContains(t, s.Output(), `"status":500`)
 }
 
 // A database that is not there costs no command and no socket: the server says what is wrong and
