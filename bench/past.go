@@ -185,7 +185,7 @@ func byIDTarget(s history.Shape) *report.Target {
 
 // asksMin and asksMax bound how often a question is asked.
 const (
-	asksMin = 100
+	asksMin = 300
 	asksMax = 2000
 )
 
