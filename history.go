@@ -12,7 +12,7 @@ import (
 // registerHistory serves what happened: by id from the log, lists from the views.
 func (s *server) registerHistory() {
 	history.New(history.Deps{
-		Views: s.viewStore, Freshness: freshness{s.views, &s.acknowledged, &s.published},
+		Views: heeded{s.viewStore, s.views.Damaged}, Freshness: freshness{s.views, &s.acknowledged, &s.published},
 		Log: s.log, Blobs: s.blobs, Definitions: storedWorkflows{s.definitions}, Payloads: s.payloads(),
 	}, history.Options{
 		ListsMax: s.config.Views.ReadersMax, ReadTimeout: s.config.Views.ReadTimeout,

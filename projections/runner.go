@@ -39,6 +39,7 @@ type Runner struct {
 	kick    chan struct{} // capacity 1: a reader waits
 	turn    chan struct{} // capacity 1: held while the served generation is moved or replaced
 	beside  chan struct{} // capacity 1: held while a generation is built beside it
+	damaged chan struct{} // capacity 1: a reader met rows that cannot be read
 
 	live *projection   // nil until opened; belongs to the goroutine of Run
 	took time.Duration // of the last commit, folding included; likewise
@@ -67,7 +68,7 @@ func NewRunner(gens Generations, feed Feed, clock Clock, options Options) *Runne
 	}
 	return &Runner{
 		gens: gens, feed: feed, clock: clock, options: options.withDefaults(),
-		kick: make(chan struct{}, 1), turn: make(chan struct{}, 1), beside: make(chan struct{}, 1),
+		kick: make(chan struct{}, 1), turn: make(chan struct{}, 1), beside: make(chan struct{}, 1), damaged: make(chan struct{}, 1),
 		status: Status{Phase: Starting}, waiters: map[*waiter]struct{}{},
 	}
 }
@@ -81,6 +82,19 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer r.reopen()
 	failures := 0
 	var building atomic.Bool
+	beside.Go(func() { // what readers meet must not wait for the next event
+		for {
+			select {
+			case <-r.damaged:
+			case <-ctx.Done():
+				return
+			}
+			if r.isStale() && building.CompareAndSwap(false, true) {
+				r.rebuildBeside(ctx)
+				building.Store(false)
+			}
+		}
+	})
 	for ctx.Err() == nil {
 		caughtUp, err := r.guarded(ctx)
 		if ctx.Err() != nil {
@@ -297,6 +311,25 @@ func (r *Runner) corrupted(err error) error {
 		r.setStale(true)
 	}
 	return err
+}
+
+// Damaged is told of rows that a reader could not read, so that they are built anew beside: the
+// projectors themselves may never touch them again. Rows that stand still keep standing: whose they
+// are is for somebody to find out.
+func (r *Runner) Damaged(err error) {
+	r.mu.Lock()
+	moving := r.status.Phase == Live || r.status.Phase == CatchingUp
+	first := moving && !r.stale
+	r.stale = r.stale || moving
+	r.mu.Unlock()
+	if !first {
+		return
+	}
+	r.options.Logger.Error("a reader met views that cannot be read: building them anew beside", "error", err)
+	select {
+	case r.damaged <- struct{}{}:
+	default:
+	}
 }
 
 // failed makes an error visible; the next step opens what has to be opened anew.

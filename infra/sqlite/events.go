@@ -219,6 +219,11 @@ func (v *Views) fill(ctx context.Context, events []view.Event) error {
 				n++
 			}
 			got, err := v.log.ReadStream(ctx, stream, list[0].Revision, n)
+			if errors.Is(err, domain.ErrCorrupt) {
+				damage := domain.Wrap(domain.KindCorrupt, "read", "log", err)
+				damage.Code = view.CodeLogDamaged
+				return damage
+			}
 			if err != nil && !errors.Is(err, domain.ErrNotFound) {
 				return err
 			}

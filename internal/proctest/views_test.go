@@ -353,3 +353,29 @@ func TestViews_ServesWithoutTheirDatabase(t *testing.T) {
 	reply = s.Client().Must(t, http.MethodGet, "/api/executions", nil)
 	require.Equal(t, http.StatusServiceUnavailable, reply.Status, string(reply.Body))
 }
+
+// Rows that only readers touch come back as well, without a new event and without anybody's doing.
+func TestViews_DamageMetByReadersIsMended(t *testing.T) {
+	data := DataFolder(t)
+	s := Start(t, Options{Data: data})
+	for i := range 3 {
+		s.Client().Run(t, dag("f", fmt.Sprint(i), nil, noop("a", 1)))
+	}
+	caughtUp(t, s)
+	s.Stop()
+	db, err := sql.Open("sqlite", databases(t, data)[0])
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "DELETE FROM words")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+
+	s = Start(t, Options{Data: data})
+	Eventually(t, 20*time.Second, "lists are whole again", func() bool {
+		reply := s.Client().Must(t, http.MethodGet, "/api/executions", nil)
+		require.Contains(t, []int{http.StatusOK, http.StatusServiceUnavailable}, reply.Status, string(reply.Body))
+		return reply.Status == http.StatusOK
+	})
+	require.Len(t, listed(t, s.Client(), "/api/executions"), 3)
+	code, out := Run(t, "views", "verify", "--server", s.Addr())
+	require.Zero(t, code, out)
+}

@@ -64,3 +64,7 @@ type Checkpoint struct {
 	Log      domain.LogID // "" before the first commit
 	Position domain.Position
 }
+
+// CodeLogDamaged is the code of an ErrCorrupt that is the log's, which adapters that read events from
+// the log pass on; every other ErrCorrupt of a query is the views' own, and a rebuild mends it.
+const CodeLogDamaged = "LOG_DAMAGED"

@@ -159,13 +159,19 @@ func viewsError(err error) error {
 			Kind: domain.KindUnavailable, Op: "query views", Code: "VIEWS_UNAVAILABLE", Cause: err,
 			Message: "the views cannot be read now, so lists cannot be had; reads by id, commands and sockets go on",
 		}
-	case errors.Is(err, domain.ErrCorrupt):
+	case errors.Is(err, domain.ErrCorrupt) && !isLogDamage(err):
 		return &domain.Error{
 			Kind: domain.KindUnavailable, Op: "query views", Code: "VIEWS_UNAVAILABLE", Cause: err,
 			Message: "the views are damaged, so lists cannot be had until they are built anew; reads by id, commands and sockets go on",
 		}
 	}
 	return err
+}
+
+// isLogDamage reports whether err is the log's own, which is no passing state.
+func isLogDamage(err error) bool {
+	var e *domain.Error
+	return errors.As(err, &e) && e.Code == view.CodeLogDamaged
 }
 
 // timedOut turns the end of the read's time into an answer that says so.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quipu/domain"
+	"quipu/projections/view"
 	"quipu/readapi/history"
 )
 
@@ -294,6 +295,17 @@ func TestLists_ViewsDamaged(t *testing.T) {
 		require.NotContains(t, string(a.raw), "page 7")
 		require.NotEmpty(t, a.header.Get("Retry-After"))
 	}
+}
+
+// Damage of the log does not pass, so nobody is asked to come back.
+func TestLists_LogDamaged(t *testing.T) {
+	w := newWorld(t, func(p *ports) {
+		p.views = downViews{domain.E(domain.KindCorrupt, "read", "log", "offset 7: torn").WithCode(view.CodeLogDamaged)}
+	})
+	a := w.get("/api/events")
+	require.Equal(t, 500, a.status)
+	require.Empty(t, a.header.Get("Retry-After"))
+	require.NotContains(t, string(a.raw), "offset 7")
 }
 
 // Dashboards cannot take more than their share: one list more than allowed is refused, and one that

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"quipu/domain"
+	"quipu/projections/view"
+	"quipu/readapi/history"
+)
+
+// heeded are views whose damage is told on when a reader meets it.
+type heeded struct {
+	history.Views
+	damaged func(error)
+}
+
+// heed tells on rows that cannot be read; damage of the log no rebuild would mend.
+func heed[Rows any](v heeded, rows Rows, err error) (Rows, error) {
+	var e *domain.Error
+	if errors.As(err, &e) && e.Kind == domain.KindCorrupt && e.Code != view.CodeLogDamaged {
+		v.damaged(err)
+	}
+	return rows, err
+}
+
+// Executions implements history.Views, as do the others.
+func (v heeded) Executions(ctx context.Context, q view.ExecutionQuery) (view.Slice[view.Execution], error) {
+	rows, err := v.Views.Executions(ctx, q)
+	return heed(v, rows, err)
+}
+
+func (v heeded) Events(ctx context.Context, q view.EventQuery) (view.Slice[view.Event], error) {
+	rows, err := v.Views.Events(ctx, q)
+	return heed(v, rows, err)
+}
+
+func (v heeded) Workflows(ctx context.Context, q view.WorkflowQuery) (view.Slice[view.Workflow], error) {
+	rows, err := v.Views.Workflows(ctx, q)
+	return heed(v, rows, err)
+}
+
+func (v heeded) Versions(ctx context.Context, workflowID string, p view.Page) (view.Slice[view.WorkflowVersion], error) {
+	rows, err := v.Views.Versions(ctx, workflowID, p)
+	return heed(v, rows, err)
+}
+
+func (v heeded) Endpoints(ctx context.Context, p view.Page) (view.Slice[view.Endpoint], error) {
+	rows, err := v.Views.Endpoints(ctx, p)
+	return heed(v, rows, err)
+}
