@@ -201,12 +201,8 @@ func (d *Definitions) execute(ctx context.Context, id string, in RunInput, by By
 	if prepared.refused != nil {
 		return Started{}, prepared.refused
 	}
-	flow := entry.stored.Name
-	if workflow.CheckName(flow) != nil {
-		flow = ""
-	}
 	out, err := d.deps.Starter.StartRun(ctx, StartRequest{
-		Source: SourceAPI, FlowName: flow, WorkflowID: entry.stored.ID, WorkflowVersion: entry.stored.Version(), Endpoint: entry.stored.Endpoint,
+		Source: SourceAPI, FlowName: entry.stored.Name, WorkflowID: entry.stored.ID, WorkflowVersion: entry.stored.Version(), Endpoint: entry.stored.Endpoint,
 		Definition: prepared.definition, Input: in.Input, BodySHA256: in.BodySHA256, Actor: by.Actor, Trace: by.Trace,
 	})
 	return Started{Outcome: out, WorkflowVersion: entry.stored.Version()}, err

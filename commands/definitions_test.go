@@ -150,7 +150,7 @@ func TestDefinitions_RunsStayWithTheirVersion(t *testing.T) {
 	far := newFarSide(t)
 	l := newLibrary(t, newWorld())
 	graph := callGraph(far.URL+"/one", `,"body":"one"`)
-	w, err := l.Create(t.Context(), l.change(t, "Support\nflow", graph), somebody)
+	w, err := l.Create(t.Context(), l.change(t, "Support flow", graph), somebody)
 	require.NoError(t, err)
 	require.Equal(t, 1, w.Version())
 	require.Equal(t, "default", w.Endpoint)
@@ -185,13 +185,13 @@ func TestDefinitions_RunsStayWithTheirVersion(t *testing.T) {
 	for id, want := range map[string]struct {
 		version        int
 		flow, endpoint string
-	}{first.RunID: {1, "", "default"}, second.RunID: {2, "Support", moved}} {
+	}{first.RunID: {1, "Support flow", "default"}, second.RunID: {2, "Support", moved}} {
 		s := l.started(t, id)
 		require.Equal(t, "api", s.Source)
 		require.Equal(t, w.ID, s.WorkflowID)
 		require.Equal(t, want.version, s.WorkflowVersion)
 		require.Equal(t, want.endpoint, s.Endpoint)
-		require.Equal(t, want.flow, s.FlowName, "a name that cannot be a flow's is left out")
+		require.Equal(t, want.flow, s.FlowName)
 		require.Empty(t, s.RunName)
 		d, err := wire.DecodeDefinition(s.Definition)
 		require.NoError(t, err)
@@ -203,7 +203,7 @@ func TestDefinitions_RunsStayWithTheirVersion(t *testing.T) {
 	old, err := l.Get(t.Context(), w.ID, 1)
 	require.NoError(t, err)
 	require.Equal(t, graph, l.shown(t, old))
-	require.Equal(t, "Support\nflow", old.Name)
+	require.Equal(t, "Support flow", old.Name)
 
 	deleted, err := l.Delete(t.Context(), w.ID, 0, somebody)
 	require.NoError(t, err)
