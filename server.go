@@ -194,8 +194,14 @@ func (s *server) serveHTTP(intake, _ context.Context) error {
 	return s.app.Listener(s.listener)
 }
 
+// drainHTTP ends serveHTTP, even one that has yet to begin: the framework's shutdown overlooks a
+// listener that it does not serve yet, so that it is closed here too.
 func (s *server) drainHTTP(ctx context.Context) error {
-	return s.app.ShutdownWithContext(ctx)
+	err := s.app.ShutdownWithContext(ctx)
+	if closed := s.listener.Close(); err == nil && !errors.Is(closed, net.ErrClosed) {
+		err = closed
+	}
+	return err
 }
 
 // close closes the stores; whatever was not opened is left out.
