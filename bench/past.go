@@ -24,11 +24,12 @@ const (
 
 // past measures the history routes of the real binary on the embedded profile.
 func past(b *bench) error {
-	return b.pastOn("embedded", history.Of(pastRuns, pastEvents), nil)
+	return b.pastOn("embedded", history.Of(pastRuns, pastEvents), nil, func() error { return nil })
 }
 
-// pastOn fills a log with a past, starts the server on it, waits for the views and asks.
-func (b *bench) pastOn(profile string, shape history.Shape, args []string) error {
+// pastOn fills a log with a past, starts the server on it, waits for the views, lets them settle and
+// asks.
+func (b *bench) pastOn(profile string, shape history.Shape, args []string, settle func() error) error {
 	data, remove, err := b.temp()
 	if err != nil {
 		return err
@@ -42,7 +43,7 @@ func (b *bench) pastOn(profile string, shape history.Shape, args []string) error
 	if err != nil {
 		return err
 	}
-	if err := b.askPast(s, profile, shape, head, took); err != nil {
+	if err := b.askPast(s, profile, shape, head, took, settle); err != nil {
 		_ = s.Kill() // err says why
 		return fmt.Errorf("%w; the server's last warnings: %q", err, s.Warnings())
 	}
@@ -68,7 +69,7 @@ func fillPast(data string, shape history.Shape) (head string, took time.Duration
 	return head, took, err
 }
 
-func (b *bench) askPast(s *flows.Server, profile string, shape history.Shape, head string, filled time.Duration) error {
+func (b *bench) askPast(s *flows.Server, profile string, shape history.Shape, head string, filled time.Duration, settle func() error) error {
 	c, err := flows.Dial(s.Addr)
 	if err != nil {
 		return err
@@ -83,6 +84,9 @@ func (b *bench) askPast(s *flows.Server, profile string, shape history.Shape, he
 		Section: section, What: "views built from the log by the server", Figure: float64(shape.Events()) / caughtUp.Seconds(), Unit: "events/s",
 		Note: fmt.Sprintf("%.1f s from ready until the views were at the head; filling the log took %.1f s", caughtUp.Seconds(), filled.Seconds()),
 	})
+	if err := settle(); err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
 	for _, q := range questions(shape) {
 		row, err := q.measure(c, b.point())
 		if err != nil {
