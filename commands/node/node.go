@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"quipu/domain"
 )
 
@@ -51,6 +49,15 @@ type Type struct {
 	Calls       Calls
 	// Config is the JSON Schema (2020-12) of params.config; nil accepts anything.
 	Config json.RawMessage
+	// Input and Output are JSON Schemas (2020-12) for people and editors: the params beside config,
+	// as they stand in an attempt, and what the task gives. Nothing is checked against them at run time.
+	Input, Output json.RawMessage
+	// Examples show the type in use; each config keeps to Config and passes Check.
+	Examples []Example
+	// PureFor makes a task of an Effect type a pure one by its definition's params, for types that
+	// have both Run and Compute. The answer is stored with the definition as a trait, so it must not
+	// depend on what is known only later: references and templates. Nil: never.
+	PureFor func(params json.RawMessage) bool
 	// Timeout is the default time for one attempt; 0 takes the process's default.
 	Timeout time.Duration
 	// Check inspects the params of a definition before a run starts. Pointers in the result are
@@ -67,7 +74,19 @@ type Type struct {
 	// of call are set. It is deterministic; an instant that is not after at is due at once.
 	Due func(call Call, at time.Time) (time.Time, error)
 
-	schema *jsonschema.Schema // Config, compiled by NewRegistry
+	schema *Schema // Config, compiled by NewRegistry
+}
+
+// Example is one use of a type, for docs.
+type Example struct {
+	Title  string
+	Params json.RawMessage // as a task's params in run-dag; params.config is a node's config elsewhere
+	Output json.RawMessage // what such a task gives
+}
+
+// Computed tells whether a task with these params is computed inside a decision.
+func (t *Type) Computed(params json.RawMessage) bool {
+	return t.Kind == Pure || t.PureFor != nil && t.PureFor(params)
 }
 
 // Fault is one thing wrong with a definition's params.
@@ -93,6 +112,10 @@ type Call struct {
 	Traceparent string
 	// Scope is what expressions of pure nodes see; nil for effects.
 	Scope *Scope
+	// Delta, which may be nil, is told of text as a model says it, in order, for whoever watches live;
+	// the whole text is the attempt's output all the same. It never blocks, keeps nothing of the text
+	// and may be called from the attempt's goroutine only, until Run returns.
+	Delta func(text string)
 }
 
 // Upstream is one dependency's output. Skipped is true if that task was skipped; Output is null then.
@@ -153,12 +176,17 @@ func NewRegistry(types ...Type) (*Registry, error) {
 	r := &Registry{types: make(map[string]*Type, len(types)*2)}
 	for i := range types {
 		t := &types[i]
-		if t.Name == "" || (t.Kind == Effect) != (t.Run != nil) || (t.Kind == Pure) != (t.Compute != nil) || (t.Kind == Timer) != (t.Due != nil) {
+		if t.Name == "" || t.PureFor != nil && t.Kind != Effect || (t.Kind == Effect) != (t.Run != nil) || (t.Kind == Pure || t.PureFor != nil) != (t.Compute != nil) || (t.Kind == Timer) != (t.Due != nil) {
 			return nil, domain.E(domain.KindInternal, "register node type", t.Name, "needs a name and exactly the function of its kind")
 		}
 		var err error
 		if t.schema, err = compileSchema(t.Name, t.Config); err != nil {
 			return nil, domain.Wrap(domain.KindInternal, "register node type", t.Name, err)
+		}
+		for _, doc := range []json.RawMessage{t.Input, t.Output} {
+			if _, err := compileSchema(t.Name, doc); err != nil {
+				return nil, domain.Wrap(domain.KindInternal, "register node type", t.Name, err)
+			}
 		}
 		for _, name := range append([]string{t.Name}, t.Aliases...) {
 			if _, dup := r.types[name]; dup {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -25,11 +24,21 @@ func (refuseLoad) Load(url string) (any, error) {
 	return nil, errors.New("the schema refers to " + url + "; it must stand alone")
 }
 
-// compileSchema prepares a config's JSON Schema; nil for none.
-func compileSchema(name string, raw json.RawMessage) (*jsonschema.Schema, error) {
+// FaultsMax is how many faults of one document are told.
+const FaultsMax = 100
+
+// Schema is a JSON Schema, ready to check documents. Safe for concurrent use.
+type Schema struct{ compiled *jsonschema.Schema }
+
+// compileSchema prepares a type's JSON Schema; nil for none.
+func compileSchema(name string, raw json.RawMessage) (*Schema, error) {
 	if len(raw) == 0 {
 		return nil, nil
 	}
+	return compile("urn:quipu:node:"+name, raw)
+}
+
+func compile(url string, raw json.RawMessage) (*Schema, error) {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 	if err != nil {
 		return nil, err
@@ -37,11 +46,14 @@ func compileSchema(name string, raw json.RawMessage) (*jsonschema.Schema, error)
 	c := jsonschema.NewCompiler()
 	c.UseLoader(refuseLoad{})
 	c.AssertFormat()
-	url := "urn:quipu:node:" + name
 	if err := c.AddResource(url, doc); err != nil {
 		return nil, err
 	}
-	return c.Compile(url)
+	compiled, err := c.Compile(url)
+	if err != nil {
+		return nil, err
+	}
+	return &Schema{compiled}, nil
 }
 
 // CheckConfig tells how a config breaks the type's schema: one fault for each place, with pointers
@@ -51,7 +63,18 @@ func (t *Type) CheckConfig(config json.RawMessage) []Fault {
 	if t.schema == nil {
 		return nil
 	}
-	decoder := json.NewDecoder(bytes.NewReader(config))
+	return t.schema.check(config, templateAt)
+}
+
+// Check tells how a document breaks the schema, as CheckConfig does, but that a text with {{ in it
+// is a text.
+func (s *Schema) Check(document json.RawMessage) []Fault {
+	return s.check(document, func(any, []string) bool { return false })
+}
+
+// check passes over what stands where excused says so.
+func (s *Schema) check(raw json.RawMessage, excused func(doc any, at []string) bool) []Fault {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	var doc any
 	if err := decoder.Decode(&doc); err != nil {
@@ -59,12 +82,14 @@ func (t *Type) CheckConfig(config json.RawMessage) []Fault {
 	}
 	doc = tame(doc)
 	var invalid *jsonschema.ValidationError
-	if err := t.schema.Validate(doc); !errors.As(err, &invalid) {
+	if err := s.compiled.Validate(doc); !errors.As(err, &invalid) {
 		return nil
 	}
 	var faults []Fault
-	collect(invalid, doc, func(f Fault) {
-		if !slices.ContainsFunc(faults, func(have Fault) bool { return have.Pointer == f.Pointer }) {
+	told := map[string]bool{}
+	collect(invalid, func(at []string) bool { return excused(doc, at) }, func(f Fault) {
+		if !told[f.Pointer] && len(faults) < FaultsMax {
+			told[f.Pointer] = true
 			faults = append(faults, f)
 		}
 	})
@@ -97,15 +122,15 @@ func tame(v any) any {
 }
 
 // collect reports the leaves of an error tree and tells whether any counts. Of alternatives one that
-// only a template stands against is enough.
-func collect(e *jsonschema.ValidationError, doc any, report func(Fault)) bool {
-	if templateAt(doc, e.InstanceLocation) {
+// only what is excused stands against is enough.
+func collect(e *jsonschema.ValidationError, excused func(at []string) bool, report func(Fault)) bool {
+	if excused(e.InstanceLocation) {
 		return false
 	}
 	switch e.ErrorKind.(type) {
 	case *kind.AnyOf, *kind.OneOf:
 		for _, c := range e.Causes {
-			if !collect(c, doc, func(Fault) {}) {
+			if !collect(c, excused, func(Fault) {}) {
 				return false
 			}
 		}
@@ -120,7 +145,7 @@ func collect(e *jsonschema.ValidationError, doc any, report func(Fault)) bool {
 	}
 	counts := false
 	for _, c := range e.Causes {
-		counts = collect(c, doc, report) || counts
+		counts = collect(c, excused, report) || counts
 	}
 	return counts
 }
