@@ -7,6 +7,7 @@ import (
 	"quipu/domain"
 	"quipu/domain/run"
 	"quipu/domain/wire"
+	"quipu/readapi/results"
 )
 
 // Frame renders e, an event of r. It returns nil for an event that is not shown.
@@ -170,7 +171,7 @@ func (f *frame) rendered(v domain.Value, absent string) []byte {
 		return []byte(absent)
 	}
 	b, err := f.renderer.payloads.Render(f.ctx, f.run.ID, v, f.renderer.options.FrameInlineBytesMax)
-	if lost(err) {
+	if results.Lost(err) {
 		return []byte(`{"unreadable":true}`)
 	}
 	if err != nil {
