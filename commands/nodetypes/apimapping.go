@@ -10,9 +10,12 @@ import (
 
 // isMapping tells whether a param is {"depends": …, "mapping": {…}} (contract A.2).
 func isMapping(m rawjson.Member) bool {
+	if m.Key == "config" {
+		return false
+	}
 	mapping, ok := rawjson.Get(m.Value, "/mapping")
 	_, depends := rawjson.Get(m.Value, "/depends")
-	return m.Key != "config" && ok && depends && rawjson.KindOf(mapping) == rawjson.Object
+	return ok && depends && rawjson.KindOf(mapping) == rawjson.Object
 }
 
 // readMapping reads the mapping of the object at pointer and, in an attempt, applies it to the

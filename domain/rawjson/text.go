@@ -134,109 +134,6 @@ func KindOf(b []byte) Kind {
 // Trim cuts the white space around a value.
 func Trim(b []byte) []byte { return bytes.Trim(b, " \t\r\n") }
 
-// Member is one member of an object: its decoded key and the span of its value.
-type Member struct {
-	Key   string
-	Value []byte // shares memory with the object
-}
-
-// Members returns the members of the checked object b in order; nil if b is not an object.
-func Members(b []byte) []Member {
-	if KindOf(b) != Object {
-		return nil
-	}
-	s := scanner{b: b, depthMax: 1 << 30}
-	s.space()
-	s.i++
-	var out []Member
-	for {
-		s.space()
-		if s.i >= len(b) || b[s.i] == '}' {
-			return out
-		}
-		if b[s.i] == ',' {
-			s.i++
-			continue
-		}
-		end, reason := stringEnd(b, s.i)
-		if reason != "" {
-			return out
-		}
-		key := Unquote(b[s.i:end])
-		s.i = end
-		s.space()
-		s.i++
-		s.space()
-		from := s.i
-		if !s.skip() {
-			return out
-		}
-		out = append(out, Member{Key: key, Value: b[from:s.i:s.i]})
-	}
-}
-
-// Items returns the items of the checked array b in order; nil if b is not an array.
-func Items(b []byte) [][]byte {
-	if KindOf(b) != Array {
-		return nil
-	}
-	s := scanner{b: b}
-	s.space()
-	s.i++
-	var out [][]byte
-	for {
-		s.space()
-		if s.i >= len(b) || b[s.i] == ']' {
-			return out
-		}
-		if b[s.i] == ',' {
-			s.i++
-			continue
-		}
-		from := s.i
-		if !s.skip() {
-			return out
-		}
-		out = append(out, b[from:s.i:s.i])
-	}
-}
-
-// skip moves past one checked value without validating it again.
-func (s *scanner) skip() bool {
-	depth := 0
-	for s.i < len(s.b) {
-		switch c := s.b[s.i]; c {
-		case '"':
-			end, reason := stringEnd(s.b, s.i)
-			if reason != "" {
-				return false
-			}
-			s.i = end
-		case '{', '[':
-			depth++
-			s.i++
-			continue
-		case '}', ']':
-			depth--
-			s.i++
-		case ',', ':', ' ', '\t', '\n', '\r':
-			s.i++
-			continue
-		default:
-			for s.i < len(s.b) && !strings.ContainsRune(",:]} \t\n\r", rune(s.b[s.i])) {
-				s.i++
-			}
-		}
-		if depth == 0 {
-			return true
-		}
-		if depth < 0 {
-			return false
-		}
-	}
-	return false
-}
-
 // Get returns the span of the value that pointer names in the checked document b. It is strict
 // about RFC 6901: "/01" or "/~2" name nothing, so that a place has exactly one spelling and can be
 // compared as text.
@@ -293,15 +190,16 @@ func step(b []byte, token string) ([]byte, bool) {
 		if !ok {
 			return nil, false
 		}
-		items := Items(b)
-		if n >= len(items) {
-			return nil, false
+		for items := enter(b, Array); items.next(); n-- {
+			if n == 0 {
+				return items.value, true
+			}
 		}
-		return items[n], true
+		return nil, false
 	}
-	for _, m := range Members(b) {
-		if m.Key == token {
-			return m.Value, true
+	for members := enter(b, Object); members.next(); {
+		if members.keyIs(token) {
+			return members.value, true
 		}
 	}
 	return nil, false
