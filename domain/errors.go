@@ -10,23 +10,25 @@ type Kind uint8
 
 // The kinds, with what they let the caller do next.
 const (
-	KindInternal      Kind = iota // a bug; do not retry
-	KindInvalid                   // malformed input; the caller's fault; do not retry
-	KindUnprocessable             // well-formed but wrong in content; do not retry
-	KindNotFound                  // no such stream, run or row
-	KindRefused                   // against a rule in this state; not as is
-	KindConflict                  // someone else wrote first; reload, then try again
-	KindExhausted                 // a bound or rate was hit; try later
-	KindUnavailable               // certainly not done; the same call may be tried again
-	KindIndeterminate             // may have been done; only the same bytes may be tried again
-	KindCanceled                  // the caller gave up
-	KindDeadline                  // the caller's time ran out
-	KindCorrupt                   // stored data cannot be read; stop and alert
+	KindInternal        Kind = iota // a bug; do not retry
+	KindInvalid                     // malformed input; the caller's fault; do not retry
+	KindUnprocessable               // well-formed but wrong in content; do not retry
+	KindNotFound                    // no such stream, run or row
+	KindRefused                     // against a rule in this state; not as is
+	KindConflict                    // someone else wrote first; reload, then try again
+	KindExhausted                   // a bound or rate was hit; try later
+	KindUnavailable                 // certainly not done; the same call may be tried again
+	KindIndeterminate               // may have been done; only the same bytes may be tried again
+	KindCanceled                    // the caller gave up
+	KindDeadline                    // the caller's time ran out
+	KindCorrupt                     // stored data cannot be read; stop and alert
+	KindUnauthenticated             // no key, or one that is not known; send the right one
+	KindForbidden                   // whoever asks may not, key or not; do not retry
 )
 
 var kindNames = [...]string{
 	"internal", "invalid", "unprocessable", "not found", "refused", "conflict", "exhausted",
-	"unavailable", "indeterminate", "canceled", "deadline", "corrupt",
+	"unavailable", "indeterminate", "canceled", "deadline", "corrupt", "unauthenticated", "forbidden",
 }
 
 // String returns the kind's lower-case name.
@@ -110,6 +112,9 @@ var (
 	ErrCanceled      error = sentinel(KindCanceled)
 	ErrDeadline      error = sentinel(KindDeadline)
 	ErrCorrupt       error = sentinel(KindCorrupt)
+
+	ErrUnauthenticated error = sentinel(KindUnauthenticated)
+	ErrForbidden       error = sentinel(KindForbidden)
 )
 
 // KindOf returns the kind of the first *Error in err's chain, KindInternal if there is none.

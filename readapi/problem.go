@@ -27,6 +27,9 @@ var statusOf = [...]int{
 	domain.KindCanceled:      499, // as nginx: the client closed the request
 	domain.KindDeadline:      fiber.StatusGatewayTimeout,
 	domain.KindCorrupt:       fiber.StatusInternalServerError,
+
+	domain.KindUnauthenticated: fiber.StatusUnauthorized,
+	domain.KindForbidden:       fiber.StatusForbidden,
 }
 
 // Status is the HTTP status of a kind; 500 for a kind it does not know.
@@ -36,6 +39,9 @@ func Status(k domain.Kind) int {
 	}
 	return fiber.StatusInternalServerError
 }
+
+// challenge goes with every 401: how a key is sent.
+const challenge = `Bearer realm="quipu"`
 
 // retryAfterSeconds is advised where trying again later may help.
 const retryAfterSeconds = 1
@@ -198,6 +204,9 @@ func writeProblem(c *fiber.Ctx, status int, p Problem) error {
 	}
 	if status == fiber.StatusTooManyRequests || status == fiber.StatusServiceUnavailable {
 		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds))
+	}
+	if status == fiber.StatusUnauthorized {
+		c.Set(fiber.HeaderWWWAuthenticate, challenge)
 	}
 	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
 	return c.Status(status).Send(body)

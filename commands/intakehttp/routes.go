@@ -55,7 +55,7 @@ func (r *Routes) runDAG(c *fiber.Ctx) error {
 	if q.RunName == "" {
 		q.RunName = "run_" + strings.ReplaceAll(r.IDs.NewID(), "-", "")
 	}
-	q.Actor = wire.Actor{Kind: wire.ActorAnonymous, ID: "", Via: "run-dag"}
+	q.Actor = actor(c, "run-dag")
 	q.Trace = traceparent(c.Get("traceparent"))
 	ctx, cancel := context.WithTimeout(c.UserContext(), r.Timeout)
 	defer cancel()
@@ -115,7 +115,7 @@ func (r *Routes) cancel(c *fiber.Ctx) error {
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), r.Timeout)
 	defer cancel()
-	out, err := r.Runs.Cancel(ctx, id, "requested", wire.Actor{Kind: wire.ActorAnonymous, Via: "api"})
+	out, err := r.Runs.Cancel(ctx, id, "requested", actor(c, "api"))
 	if err != nil {
 		return known(err)
 	}

@@ -44,8 +44,11 @@ func (w *Workflows) Register(app fiber.Router) {
 }
 
 func by(c *fiber.Ctx) commands.By {
-	return commands.By{Actor: wire.Actor{Kind: wire.ActorAnonymous, Via: "api"}, Trace: traceparent(c.Get("traceparent"))}
+	return commands.By{Actor: actor(c, "api"), Trace: traceparent(c.Get("traceparent"))}
 }
+
+// actor is who was authenticated, never whom the body names.
+func actor(c *fiber.Ctx, via string) wire.Actor { return commands.ActorOf(c.UserContext(), via) }
 
 func (w *Workflows) create(c *fiber.Ctx) error {
 	change, err := parseWorkflow(ownBody(c), true, w.Registry)

@@ -3,7 +3,8 @@
 package clock
 
 import (
-	"math/rand/v2"
+	"crypto/rand"
+	mathrand "math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,7 +36,12 @@ func (System) NewID() string {
 }
 
 // Jitter returns a number in [0, 1), evenly spread, for delays only: it is guessable.
-func (System) Jitter() float64 { return rand.Float64() }
+func (System) Jitter() float64 { return mathrand.Float64() }
+
+// Secret fills b with bytes that nobody can guess, for keys.
+func (System) Secret(b []byte) {
+	_, _ = rand.Read(b) // never fails: it crashes the process instead
+}
 
 // AfterFunc calls f on a goroutine of its own once d has passed; d <= 0 means at once. stop
 // reports whether it prevented the call; it does not wait for a call under way.

@@ -41,6 +41,7 @@ func (r *Routes) Register(app fiber.Router) {
 	app.Get("/api/workflows/:id/versions", r.versions)
 	app.Get("/api/workflows/:id/events", r.workflowEvents)
 	app.Get("/api/endpoints", r.endpoints)
+	app.Get("/api/endpoints/:id", r.endpoint)
 }
 
 // lost reports whether stored data is missing or damaged, so that trying again would not help.

@@ -7,6 +7,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"quipu/commands"
+	"quipu/domain"
+	"quipu/infra/clock"
 )
 
 const graph = `{"nodes":[{"id":"t","type":"trigger","position":{"x":1e400,"y":2},"data":{"label":"go","config":{"name":"go"}}},` +
@@ -123,4 +127,20 @@ func TestWorkflow_Unknown(t *testing.T) {
 func TestEndpoints_EmptyList(t *testing.T) {
 	w := newWorld(t, nil)
 	require.Empty(t, w.get("/api/endpoints").list().Items)
+}
+
+// D15: an endpoint is known by its id the moment it is made, and by no way is its key.
+func TestD15_EndpointsListedAndShown(t *testing.T) {
+	w := newWorld(t, nil)
+	e := commands.NewEndpoints(commands.EndpointDeps{Log: w.log, Clock: clock.System{}, IDs: clock.System{}, Secret: clock.System{}.Secret})
+	made, err := e.Create(t.Context(), "coffee-shop", commands.By{})
+	require.NoError(t, err)
+	one := w.get("/api/endpoints/" + made.ID).ok()
+	require.Equal(t, map[string]any{
+		"endpoint": made.ID, "slug": "coffee-shop", "created_at": made.CreatedAt.Format(domain.TimeLayout), "position": made.Position.Cursor(w.log.ID()),
+	}, one)
+	require.Equal(t, []map[string]any{one}, w.get("/api/endpoints").list().Items)
+	for _, id := range []string{"coffee-shop", "%00", "x", made.ID + "0"} {
+		require.Equal(t, "ENDPOINT_UNKNOWN", w.get("/api/endpoints/"+id).refused(404).Error.Code, id)
+	}
 }

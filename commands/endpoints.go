@@ -1,0 +1,179 @@
+package commands
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"quipu/domain"
+	"quipu/domain/endpoint"
+	"quipu/domain/wire"
+)
+
+// endpointKeyPrefix starts every key of an endpoint, so that people and scanners know one when they
+// see it. What follows is 24 random bytes in base64url: an HTTP token, because browsers send the key
+// as a subprotocol (contract S1-6).
+const (
+	endpointKeyPrefix = "qk_"
+	endpointKeyRandom = 24
+	endpointIDRandom  = 4
+)
+
+// EndpointDeps are the collaborators of Endpoints; all are required but Hooks.
+type EndpointDeps struct {
+	Log   Log
+	Clock Clock
+	IDs   IDs
+	// Secret fills its argument with bytes that nobody can guess.
+	Secret func([]byte)
+	Hooks  Hooks // Appended and Command
+}
+
+// Endpoints makes endpoints and knows their keys (contract D15). Safe for concurrent use.
+//
+// Nothing here reads a view: an endpoint is known the moment its creation is answered, on every node.
+type Endpoints struct {
+	deps  EndpointDeps
+	cache endpointCache
+}
+
+// NewEndpoints builds the service. It starts nothing.
+func NewEndpoints(deps EndpointDeps) *Endpoints {
+	return &Endpoints{deps: deps, cache: newEndpointCache()}
+}
+
+// NewEndpoint is an endpoint just made. Key is in no store: whoever loses it makes another endpoint.
+type NewEndpoint struct {
+	endpoint.Created
+	Key       string
+	CreatedAt time.Time
+	Position  domain.Position
+}
+
+// Create makes an endpoint "<slug>-<8 hex digits>" with a key of its own and returns once it is
+// durable. Several may have one slug.
+//
+// Errors: ErrUnprocessable naming slug; ErrUnavailable if certainly nothing was stored;
+// ErrIndeterminate if it may have been.
+func (e *Endpoints) Create(ctx context.Context, slug string, by By) (NewEndpoint, error) {
+	began := e.deps.Clock.Now()
+	made, err := e.create(ctx, slug, by)
+	if e.deps.Hooks.Command != nil {
+		e.deps.Hooks.Command("create_endpoint", e.deps.Clock.Now().Sub(began), err)
+	}
+	return made, err
+}
+
+func (e *Endpoints) create(ctx context.Context, slug string, by By) (NewEndpoint, error) {
+	if err := endpoint.CheckSlug(slug); err != nil {
+		return NewEndpoint{}, err
+	}
+	for try := 0; ; try++ {
+		made := NewEndpoint{Key: endpointKeyPrefix + base64.RawURLEncoding.EncodeToString(e.random(endpointKeyRandom))}
+		made.Created = endpoint.Created{ID: slug + "-" + hex.EncodeToString(e.random(endpointIDRandom)), Slug: slug, KeyHash: endpoint.HashKey(made.Key)}
+		head := wire.NewHead()
+		made.CreatedAt = head.Instant(e.deps.Clock.Now())
+		cause := wire.Cause{Actor: by.Actor, CommandID: "create_endpoint:" + e.deps.IDs.NewID(), CorrelationID: made.ID, Traceparent: by.Trace}
+		typ, data := wire.EncodeEndpointCreated(made.Created)
+		event, _ := wire.Seal(endpoint.Stream(made.ID), head, made.CreatedAt, cause, typ, data)
+		at, err := e.append(ctx, endpoint.Stream(made.ID), event)
+		switch {
+		case err == nil:
+			made.Position = at.Position
+			return made, nil
+		case !errors.Is(err, domain.ErrConflict) || try == writeAttemptsMax-1: // a conflict: the id is taken
+			return NewEndpoint{}, err
+		}
+	}
+}
+
+func (e *Endpoints) random(n int) []byte {
+	b := make([]byte, n)
+	e.deps.Secret(b)
+	return b
+}
+
+// append stores the first event of a stream, asking with the same bytes again while nobody knows
+// whether it is. Errors: ErrConflict, ErrUnavailable, ErrIndeterminate.
+func (e *Endpoints) append(ctx context.Context, stream domain.StreamID, event domain.Pending) (Appended, error) {
+	for try := 0; ; try++ {
+		began := e.deps.Clock.Now()
+		at, err := e.deps.Log.Append(ctx, stream, domain.NoStream, []domain.Pending{event})
+		if e.deps.Hooks.Appended != nil {
+			e.deps.Hooks.Appended(1, e.deps.Clock.Now().Sub(began), err)
+		}
+		if err == nil {
+			return at, nil
+		}
+		err = fmt.Errorf("append to %s: %w", stream, err)
+		if !errors.Is(err, domain.ErrIndeterminate) || try == writeAttemptsMax-1 || pause(ctx, e.deps.Clock, appendRetryFirst<<try) != nil {
+			return Appended{}, err
+		}
+	}
+}
+
+// pause lets some time pass; an error says that ctx ended before.
+func pause(ctx context.Context, clock Clock, delay time.Duration) error {
+	over := make(chan struct{})
+	stop := clock.AfterFunc(delay, func() { close(over) })
+	select {
+	case <-over:
+		return nil
+	case <-ctx.Done():
+		stop()
+		return ctx.Err()
+	}
+}
+
+// Authenticate returns the endpoint that id names if key is its key. The time it takes says nothing
+// about the key.
+//
+// Errors: ErrNotFound with code ENDPOINT_UNKNOWN; ErrUnauthenticated with code KEY_MISSING or
+// KEY_UNKNOWN; ErrCorrupt; those of the log.
+func (e *Endpoints) Authenticate(ctx context.Context, id, key string) (endpoint.Created, error) {
+	created, err := e.get(ctx, id)
+	if err != nil {
+		return endpoint.Created{}, err
+	}
+	if key == "" {
+		return endpoint.Created{}, domain.E(domain.KindUnauthenticated, "", "", "the endpoint's key is missing; send it as subprotocol or header x-api-key").WithCode("KEY_MISSING")
+	}
+	if subtle.ConstantTimeCompare([]byte(endpoint.HashKey(key)), []byte(created.KeyHash)) != 1 {
+		return endpoint.Created{}, domain.E(domain.KindUnauthenticated, "", "", "the key is not this endpoint's").WithCode("KEY_UNKNOWN")
+	}
+	return created, nil
+}
+
+// get reads an endpoint from its stream. Only what exists is cached, and it never changes.
+func (e *Endpoints) get(ctx context.Context, id string) (endpoint.Created, error) {
+	if created, ok := e.cache.get(id); ok {
+		return created, nil
+	}
+	stream := endpoint.Stream(id)
+	unknown := domain.E(domain.KindNotFound, "", "", "names no endpoint; POST /api/endpoints makes one").WithField("endpoint").WithCode("ENDPOINT_UNKNOWN")
+	if id == "" || stream.Check() != nil {
+		return endpoint.Created{}, unknown
+	}
+	page, err := e.deps.Log.ReadStream(ctx, stream, 0, 1)
+	switch {
+	case errors.Is(err, domain.ErrNotFound):
+		return endpoint.Created{}, unknown
+	case err != nil:
+		return endpoint.Created{}, fmt.Errorf("read %s: %w", stream, err)
+	case len(page) == 0:
+		return endpoint.Created{}, unknown
+	}
+	created, err := wire.DecodeEndpointCreated(page[0].Type, page[0].Data)
+	if err != nil {
+		return endpoint.Created{}, fmt.Errorf("read %s: %w", stream, err)
+	}
+	if created.ID != id {
+		return endpoint.Created{}, domain.E(domain.KindCorrupt, "read", string(stream), "names another endpoint than its stream")
+	}
+	e.cache.put(created)
+	return created, nil
+}
