@@ -133,23 +133,30 @@ func noneIfZero(n int) int {
 	return n
 }
 
+// socketOptions are those of every dialect's sockets.
+func (s *server) socketOptions() readapi.SocketOptions {
+	c := s.config
+	return readapi.SocketOptions{
+		AllowedOrigins: c.HTTP.CORSOrigins, SocketsMax: noneIfZero(c.Sockets.Max), IdleTimeout: c.Sockets.IdleTimeout,
+		Compression: c.Sockets.Compression, Random: s.clock.Jitter,
+		Hooks: readapi.Hooks{
+			Opened:   s.metrics.SocketOpened,
+			Closed:   func(dialect string, _ int) { s.metrics.SocketClosed(dialect) },
+			Sent:     func(dialect string, frames, _ int) { s.metrics.FramesSent(dialect, frames) },
+			Failed:   func(err error) { s.logger.Warn("socket cannot read the log", "error", err) },
+			Panicked: func(_ any, stack []byte) { s.logger.Error("socket panicked", "stack", string(stack)) },
+		},
+	}
+}
+
 func (s *server) liveOptions(c config.Config) readapi.Options {
 	window := c.Sockets.LAOReplayWindow
 	if window == 0 {
 		window = -1 // the option's zero means its default
 	}
 	return readapi.Options{
-		AllowedOrigins: c.HTTP.CORSOrigins, SocketsMax: noneIfZero(c.Sockets.Max), SocketsPerNameMax: c.Sockets.PerRunMax,
-		ReplayWindow: window, IdleTimeout: c.Sockets.IdleTimeout,
+		SocketsPerNameMax: c.Sockets.PerRunMax, ReplayWindow: window, Random: s.clock.Jitter,
 		Frames: lao.Options{FrameInlineBytesMax: c.Sockets.FrameInlineBytesMax, Link: executionLink},
-		Random: s.clock.Jitter,
-		Hooks: readapi.Hooks{
-			Opened:   func() { s.metrics.SocketOpened(lao.Dialect) },
-			Closed:   func(int) { s.metrics.SocketClosed(lao.Dialect) },
-			Sent:     func(frames, _ int) { s.metrics.FramesSent(lao.Dialect, frames) },
-			Failed:   func(err error) { s.logger.Warn("socket cannot read the log", "error", err) },
-			Panicked: func(_ any, stack []byte) { s.logger.Error("socket panicked", "stack", string(stack)) },
-		},
 	}
 }
 

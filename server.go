@@ -49,6 +49,7 @@ type server struct {
 	viewStore   viewStore
 	views       *projections.Runner
 	hub         *eventbus.Hub
+	sockets     *readapi.Sockets
 	live        *readapi.Live
 	app         *fiber.App
 	// published is the position up to which the hub has handed events on.
@@ -144,8 +145,9 @@ func (s *server) buildWriteSide() error {
 func (s *server) buildReadSide() {
 	c := s.config
 	s.hub = eventbus.New(s.log, followLog(s.log), s.clock, eventbus.Options{Hooks: s.hubHooks()})
+	s.sockets = readapi.NewSockets(s.clock, s.socketOptions())
 	s.live = readapi.NewLive(readapi.Deps{
-		Log: s.log, Clock: s.clock, Payloads: s.payloads(),
+		Sockets: s.sockets, Log: s.log, Clock: s.clock, Payloads: s.payloads(),
 		Readers: func(stream domain.StreamID, from domain.Revision, notify func()) readapi.Reader {
 			return s.hub.Reader(stream, from, notify)
 		},
@@ -159,7 +161,7 @@ func (s *server) run(ctx context.Context) error {
 		lifecycle.Member{Name: "views", Run: func(_, work context.Context) error { return s.views.Run(work) }},
 		lifecycle.Member{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
 		lifecycle.Member{Name: "executor", Run: s.runExecutor, Drain: s.executor.Drain},
-		lifecycle.Member{Name: "sockets", Drain: s.live.Shutdown},
+		lifecycle.Member{Name: "sockets", Drain: s.sockets.Shutdown},
 		lifecycle.Member{Name: "http", Start: s.started, Run: s.serveHTTP, Drain: s.drainHTTP},
 	)
 	defer context.AfterFunc(ctx, func() {

@@ -22,12 +22,12 @@ import (
 // kit is the read side in this process: the embedded log, the hub and live sockets over TCP, wired
 // as the binary wires them. In one process appends and receipts share a monotonic clock.
 type kit struct {
-	addr   string
-	log    *embedded.Log
-	live   *readapi.Live
-	app    *fiber.App
-	stop   context.CancelFunc
-	hubEnd chan error
+	addr    string
+	log     *embedded.Log
+	sockets *readapi.Sockets
+	app     *fiber.App
+	stop    context.CancelFunc
+	hubEnd  chan error
 }
 
 func newKit(dir string, options embedded.Options) (*kit, error) {
@@ -45,14 +45,15 @@ func newKit(dir string, options embedded.Options) (*kit, error) {
 		sub, err := log.Subscribe(ctx, after, prefix)
 		return source{sub}, err
 	}, clock.System{}, eventbus.Options{})
-	k.live = readapi.NewLive(readapi.Deps{
-		Log: log, Clock: clock.System{}, Payloads: plain{},
+	k.sockets = readapi.NewSockets(clock.System{}, readapi.SocketOptions{Random: clock.System{}.Jitter})
+	live := readapi.NewLive(readapi.Deps{
+		Sockets: k.sockets, Log: log, Clock: clock.System{}, Payloads: plain{},
 		Readers: func(stream domain.StreamID, from domain.Revision, notify func()) readapi.Reader {
 			return hub.Reader(stream, from, notify)
 		},
 	}, readapi.Options{Random: clock.System{}.Jitter})
 	k.app = newApp()
-	k.live.Register(k.app)
+	live.Register(k.app)
 	ctx, stop := context.WithCancel(context.Background())
 	k.stop = stop
 	go func() { k.hubEnd <- hub.Run(ctx) }()
@@ -67,7 +68,7 @@ func newApp() *fiber.App {
 func (k *kit) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	_ = k.live.Shutdown(ctx) // its sockets are ours
+	_ = k.sockets.Shutdown(ctx) // its sockets are ours
 	_ = k.app.ShutdownWithContext(ctx)
 	k.stop()
 	<-k.hubEnd

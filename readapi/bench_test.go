@@ -96,7 +96,7 @@ func BenchmarkIdleSocket_1000(b *testing.B) {
 		for _, c := range conns {
 			_ = c.Close()
 		}
-		for w.live.Sockets() > 0 {
+		for w.live.Open() > 0 {
 			runtime.Gosched()
 		}
 	}

@@ -22,7 +22,7 @@ const revisionMax = domain.Revision(1) << 62
 
 // resolve finds the first run to show: the one asked for, else the newest that was not abandoned,
 // looking at bindings from revision `from` down. It opens the reader of later bindings.
-func (s *session) resolve(ctx context.Context, now time.Time, from domain.Revision) error {
+func (s *laoSession) resolve(ctx context.Context, now time.Time, from domain.Revision) error {
 	stream := s.nameStream()
 	head := domain.NoStream
 	first := true
@@ -65,7 +65,7 @@ func (s *session) resolve(ctx context.Context, now time.Time, from domain.Revisi
 
 // openNames follows later bindings, unless it is done already: going back to an older binding must
 // not lose the place among the newer ones.
-func (s *session) openNames(from domain.Revision) {
+func (s *laoSession) openNames(from domain.Revision) {
 	s.resolved = true
 	if s.names == nil {
 		s.names = s.live.readers(s.nameStream(), from, s.notify)
@@ -78,7 +78,7 @@ func binding(e *domain.Recorded) (bound, error) {
 }
 
 // choose decides about one binding, from the newest down.
-func (s *session) choose(ctx context.Context, now time.Time, b bound) (bool, error) {
+func (s *laoSession) choose(ctx context.Context, now time.Time, b bound) (bool, error) {
 	if s.req.executionID != "" && b.executionID != s.req.executionID {
 		return false, nil
 	}
@@ -102,7 +102,7 @@ func (s *session) choose(ctx context.Context, now time.Time, b bound) (bool, err
 }
 
 // settle applies the cursor to a run that exists, or D3's rule if there is none.
-func (s *session) settle(ctx context.Context, now time.Time, b bound) error {
+func (s *laoSession) settle(ctx context.Context, now time.Time, b bound) error {
 	if s.req.cursor == cursorNone && s.req.executionID != "" {
 		s.follow(b, 0, domain.NoStream)
 		return nil
@@ -142,7 +142,7 @@ func (s *session) settle(ctx context.Context, now time.Time, b bound) error {
 }
 
 // following takes the next binding of the name, if there is one.
-func (s *session) following(ctx context.Context) (bool, error) {
+func (s *laoSession) following(ctx context.Context) (bool, error) {
 	for {
 		if len(s.queue) == 0 {
 			events, err := s.names.Poll(ctx)
@@ -171,7 +171,7 @@ func (s *session) following(ctx context.Context) (bool, error) {
 }
 
 // follow makes b the current run, read from revision from on; prev is what its first frame names.
-func (s *session) follow(b bound, from, prev domain.Revision) {
+func (s *laoSession) follow(b bound, from, prev domain.Revision) {
 	s.current = &current{
 		bound: b, prev: prev,
 		run:    lao.Run{ID: b.executionID, FlowName: s.req.flow, RunName: s.req.run},

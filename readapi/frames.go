@@ -50,15 +50,15 @@ func appendClose(dst []byte, code int, reason string) []byte {
 func countFrames(b []byte) int {
 	n := 0
 	for len(b) >= 2 {
-		size, head := int(b[1]&0x7f), 2
-		switch size {
-		case 126:
-			size, head = int(binary.BigEndian.Uint16(b[2:])), 4
-		case 127:
-			size, head = int(binary.BigEndian.Uint64(b[2:])), 10
-		}
+		head, size := frameSize(b)
 		b = b[head+size:]
 		n++
 	}
 	return n
 }
+
+// AppendText appends a text frame to dst.
+func AppendText(dst, text []byte) []byte { return appendFrame(dst, opText, text) }
+
+// AppendTextHeader begins a text frame; its n bytes must follow in dst.
+func AppendTextHeader(dst []byte, n int) []byte { return appendHeader(dst, opText, n) }

@@ -120,12 +120,12 @@ type world struct {
 	log   *memory.Log
 	hub   *eventbus.Hub
 	clock *virtualClock
-	live  *readapi.Live
+	live  *readapi.Sockets
 	addr  string
 	heads map[domain.StreamID]wire.Head
 }
 
-type worldOption func(*readapi.Deps, *readapi.Options)
+type worldOption func(*depsT, *optionsT)
 
 type source struct {
 	next  func(context.Context) ([]domain.Recorded, domain.Position, bool, error)
@@ -164,17 +164,18 @@ func newWorld(t testing.TB, opts ...worldOption) *world {
 			return hub.Reader(s, from, notify)
 		},
 	}
-	options := readapi.Options{
-		Random: func() float64 { return 0 },
+	options := optionsT{Options: readapi.Options{Random: func() float64 { return 0 }}, SocketOptions: readapi.SocketOptions{
 		Hooks: readapi.Hooks{
 			Failed:   func(err error) { t.Log("log failed:", err) },
 			Panicked: func(v any, stack []byte) { t.Errorf("panic: %v\n%s", v, stack) },
 		},
-	}
+	}}
+	options.SocketOptions.Random = func() float64 { return 0 }
 	for _, o := range opts {
 		o(&deps, &options)
 	}
-	w := &world{t: t, log: log, hub: hub, clock: clock, live: readapi.NewLive(deps, options), heads: map[domain.StreamID]wire.Head{}}
+	deps.Sockets = readapi.NewSockets(clock, options.SocketOptions)
+	w := &world{t: t, log: log, hub: hub, clock: clock, live: deps.Sockets, heads: map[domain.StreamID]wire.Head{}}
 
 	ctx, cancel := context.WithCancel(context.Background())
 	hubDone := make(chan error, 1)
@@ -183,7 +184,7 @@ func newWorld(t testing.TB, opts ...worldOption) *world {
 
 	app := fiber.New(fiber.Config{DisableStartupMessage: true, CaseSensitive: true, ErrorHandler: readapi.ErrorHandler})
 	app.Get("/ws/workflows/:id", func(c *fiber.Ctx) error { return c.SendString("workflows") })
-	w.live.Register(app)
+	readapi.NewLive(deps, options.Options).Register(app)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	w.addr = listener.Addr().String()
@@ -380,10 +381,15 @@ func (w *world) refused(path string, header http.Header, status int) map[string]
 }
 
 type (
-	depsT    = readapi.Deps
-	optionsT = readapi.Options
-	readerT  = readapi.Reader
+	depsT   = readapi.Deps
+	readerT = readapi.Reader
 )
+
+// optionsT are all options of a LAO socket in one.
+type optionsT struct {
+	readapi.SocketOptions
+	readapi.Options
+}
 
 // flakyLog fails while it is down.
 type flakyLog struct {

@@ -1,21 +1,17 @@
 package readapi
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	fastws "github.com/fasthttp/websocket"
 	"github.com/gofiber/contrib/websocket"
-
-	"quipu/readapi/object"
 )
 
-// Bounds of what a client may send on a LAO socket.
+// Bounds of what a client may send on a socket.
 const (
 	// InboundBytesMax is the longest message; a longer one closes the socket with 1009.
 	InboundBytesMax = 64 << 10
@@ -25,40 +21,28 @@ const (
 	InboundDroppedMax   = 1000
 )
 
-// inbound is what the reader leaves for the writer. At most one answer of each kind waits: a client
-// that does not read its answers cannot make us hoard them.
-type inbound struct {
-	pongs   atomic.Int32 // JSON pings to answer
-	refused atomic.Bool  // something was not a JSON object
-
-	mu   sync.Mutex
-	ping []byte // payload of a protocol ping to answer, nil if none
+// pinged holds what a client's protocol ping carried until the writer answers it. At most one waits:
+// a client that does not read its answers cannot make us hoard them.
+type pinged struct {
+	mu      sync.Mutex
+	payload []byte // nil if none waits
 }
 
-// pongsMax bounds the JSON pongs that wait.
-const pongsMax = 16
+func (p *pinged) note(payload string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.payload = append(make([]byte, 0, len(payload)), payload...)
+}
 
-// answers appends what is to be said to the client's messages. None carries one of LAO's six event
-// types (S0-31).
-func (i *inbound) answers(now time.Time, dst []byte) []byte {
-	i.mu.Lock()
-	ping := i.ping
-	i.ping = nil
-	i.mu.Unlock()
-	if ping != nil {
-		dst = appendFrame(dst, opPong, ping)
+func (p *pinged) answer(dst []byte) []byte {
+	p.mu.Lock()
+	payload := p.payload
+	p.payload = nil
+	p.mu.Unlock()
+	if payload == nil {
+		return dst
 	}
-	for range i.pongs.Swap(0) {
-		b := append(make([]byte, 0, 80), `{"type":"pong","event_type":"pong","timestamp":`...)
-		b = object.AppendSeconds(b, now.UnixMilli())
-		dst = appendFrame(dst, opText, append(b, '}'))
-	}
-	if i.refused.Swap(false) {
-		b := append(make([]byte, 0, 160), `{"type":"error","event_type":"error","code":"INVALID_MESSAGE","message":"messages are JSON objects such as {\"type\":\"ping\"}","timestamp":`...)
-		b = object.AppendSeconds(b, now.UnixMilli())
-		dst = appendFrame(dst, opText, append(b, '}'))
-	}
-	return dst
+	return appendFrame(dst, opPong, payload)
 }
 
 var (
@@ -71,10 +55,8 @@ var (
 func (s *socket) read(conn *websocket.Conn) {
 	conn.SetPingHandler(func(payload string) error {
 		s.heardNow()
-		s.inbound.mu.Lock()
-		s.inbound.ping = append(make([]byte, 0, len(payload)), payload...)
-		s.inbound.mu.Unlock()
-		s.wake()
+		s.pinged.note(payload)
+		s.Wake()
 		return nil
 	})
 	conn.SetPongHandler(func(string) error {
@@ -83,6 +65,10 @@ func (s *socket) read(conn *websocket.Conn) {
 	})
 	// The library would write the answer itself, beside our writer.
 	conn.SetCloseHandler(func(int, string) error { return nil })
+	if s.session == nil {
+		s.discard(conn)
+		return
+	}
 	limit := rate{perSecond: InboundPerSecondMax}
 	for {
 		err := s.message(conn, &limit)
@@ -90,15 +76,15 @@ func (s *socket) read(conn *websocket.Conn) {
 		switch {
 		case err == nil:
 		case errors.Is(err, errTooBig):
-			s.stop(websocket.CloseMessageTooBig, "messages may have "+strconv.Itoa(InboundBytesMax)+" bytes")
+			s.Stop(websocket.CloseMessageTooBig, "messages may have "+strconv.Itoa(InboundBytesMax)+" bytes")
 			s.discard(conn)
 			return
 		case errors.Is(err, errTooMany):
-			s.stop(websocket.ClosePolicyViolation, "at most "+strconv.Itoa(InboundPerSecondMax)+" messages a second")
+			s.Stop(websocket.ClosePolicyViolation, "at most "+strconv.Itoa(InboundPerSecondMax)+" messages a second")
 			s.discard(conn)
 			return
 		case errors.As(err, &closed):
-			s.stop(closed.Code, "")
+			s.Stop(closed.Code, "")
 			return
 		default:
 			return
@@ -106,7 +92,7 @@ func (s *socket) read(conn *websocket.Conn) {
 	}
 }
 
-func (s *socket) heardNow() { s.heard.Store(s.live.clock.Now().UnixNano()) }
+func (s *socket) heardNow() { s.heard.Store(s.sockets.clock.Now().UnixNano()) }
 
 // message reads one message. Binary ones are ignored.
 func (s *socket) message(conn *websocket.Conn, limit *rate) error {
@@ -114,7 +100,7 @@ func (s *socket) message(conn *websocket.Conn, limit *rate) error {
 	if err != nil {
 		return err
 	}
-	now := s.live.clock.Now()
+	now := s.sockets.clock.Now()
 	s.heard.Store(now.UnixNano())
 	// The library's own limit would write the close frame itself, beside our writer.
 	buf := takeBuffer()
@@ -127,8 +113,9 @@ func (s *socket) message(conn *websocket.Conn, limit *rate) error {
 		if limit.dropped > InboundDroppedMax {
 			return errTooMany
 		}
+		s.session.Limited(now)
 	case kind == websocket.TextMessage:
-		s.understand(*buf)
+		s.session.Message(s.ctx, now, *buf)
 	}
 	return nil
 }
@@ -153,25 +140,6 @@ func readAll(r io.Reader, b []byte) ([]byte, error) {
 			return b, err
 		}
 	}
-}
-
-// understand answers {"type":"ping"}, ignores every other JSON object, and refuses the rest.
-func (s *socket) understand(message []byte) {
-	var m struct {
-		Type string `json:"type"`
-	}
-	var wrongType *json.UnmarshalTypeError
-	switch err := json.Unmarshal(message, &m); {
-	case err == nil && m.Type == "ping":
-		if s.inbound.pongs.Load() < pongsMax {
-			s.inbound.pongs.Add(1)
-		}
-	case err == nil, errors.As(err, &wrongType) && wrongType.Field != "":
-		return
-	default:
-		s.inbound.refused.Store(true)
-	}
-	s.wake()
 }
 
 // discard reads on until the client has answered the close frame or the deadline of stop passes:

@@ -9,7 +9,7 @@ import (
 )
 
 // keepalive appends a keepalive frame if one is due. It is no event: it has no offset.
-func (s *session) keepalive(now time.Time, dst []byte) []byte {
+func (s *laoSession) keepalive(now time.Time, dst []byte) []byte {
 	timely := !now.Before(s.keepaliveAt)
 	if !timely && !s.keepaliveIn {
 		return dst
@@ -45,7 +45,7 @@ func (s *session) keepalive(now time.Time, dst []byte) []byte {
 
 // refresh makes the readers look at the log once, so that a feed that is silently dead shows as
 // a delay of one keepalive at most and never as silence (lesson: poll as a floor).
-func (s *session) refresh() {
+func (s *laoSession) refresh() {
 	if s.current != nil {
 		s.current.reader.Refresh()
 	} else if s.names != nil {

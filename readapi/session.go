@@ -2,7 +2,10 @@ package readapi
 
 import (
 	"context"
+	"strconv"
 	"time"
+
+	"github.com/gofiber/contrib/websocket"
 
 	"quipu/domain"
 	"quipu/domain/name"
@@ -12,20 +15,20 @@ import (
 
 // Bounds of one session.
 const (
-	// batchBytes is about how much a session renders before it is written out.
-	batchBytes = 64 << 10
 	// retryWait is how long a session waits after the log failed.
 	retryWait = time.Second
 	// bindingsPage is how many bindings of a name are read at once, from the newest down.
 	bindingsPage = 32
 )
 
-// session decides what one LAO socket is shown: which run of its name, from which event, and what
+// laoSession decides what one LAO socket is shown: which run of its name, from which event, and what
 // follows it (contract D3–D5). It belongs to the socket's writer and does no I/O but reading the log.
-type session struct {
+type laoSession struct {
 	live   *Live
 	req    *request
 	notify func()
+
+	inbound laoInbound
 
 	resolved bool   // the first run to show is decided
 	names    Reader // bindings after those already considered; nil until resolved
@@ -89,8 +92,8 @@ func statusOfEnd(typ string) string {
 	return statusRunning
 }
 
-func newSession(l *Live, req *request, notify func(), now time.Time) *session {
-	return &session{
+func newSession(l *Live, req *request, notify func(), now time.Time) *laoSession {
+	return &laoSession{
 		live: l, req: req, notify: notify, lastEvent: now,
 		// Spread over a fifth of the interval, so that sockets opened together do not beat together.
 		keepaliveAt: now.Add(l.options.Keepalive - time.Duration(l.options.Random()*float64(l.options.Keepalive)/5)),
@@ -100,9 +103,10 @@ func newSession(l *Live, req *request, notify func(), now time.Time) *session {
 
 const hintWaiting = "no run of this name yet; it is shown here when it starts"
 
-// poll appends frames to dst, about batchBytes at most. more says that there may be further ones
+// Poll implements Session. It appends frames to dst, about BatchBytes at most. more says that there may be further ones
 // at once. An error of the log is passed on once and retried after retryWait.
-func (s *session) poll(ctx context.Context, now time.Time, dst []byte) (out []byte, more bool, err error) {
+func (s *laoSession) Poll(ctx context.Context, now time.Time, dst []byte) (out []byte, more bool, err error) {
+	dst = s.inbound.answers(now, dst)
 	if now.Before(s.retryAt) {
 		return s.keepalive(now, dst), false, nil
 	}
@@ -117,7 +121,7 @@ func (s *session) poll(ctx context.Context, now time.Time, dst []byte) (out []by
 	return dst, more, nil
 }
 
-func (s *session) advance(ctx context.Context, now time.Time, dst []byte) ([]byte, bool, error) {
+func (s *laoSession) advance(ctx context.Context, now time.Time, dst []byte) ([]byte, bool, error) {
 	if !s.resolved {
 		if err := s.resolve(ctx, now, domain.Revision(1)<<62); err != nil {
 			return dst, false, err
@@ -152,7 +156,7 @@ func (s *session) advance(ctx context.Context, now time.Time, dst []byte) ([]byt
 
 // settlePending looks at revision 0 of a run that had no event when it was bound. It reports
 // whether the events in the queue are to be sent.
-func (s *session) settlePending(ctx context.Context, now time.Time) (bool, error) {
+func (s *laoSession) settlePending(ctx context.Context, now time.Time) (bool, error) {
 	c := s.current
 	abandoned := c.queue[0].Recorded().Type == wire.RunAbandoned
 	switch {
@@ -180,9 +184,9 @@ func (s *session) settlePending(ctx context.Context, now time.Time) (bool, error
 }
 
 // send renders queued events until dst is full or the run has ended.
-func (s *session) send(ctx context.Context, now time.Time, dst []byte) ([]byte, error) {
+func (s *laoSession) send(ctx context.Context, now time.Time, dst []byte) ([]byte, error) {
 	c := s.current
-	for len(c.queue) > 0 && len(dst) < batchBytes {
+	for len(c.queue) > 0 && len(dst) < BatchBytes {
 		e := c.queue[0]
 		recorded := e.Recorded()
 		if recorded.Revision >= c.from && s.req.wantsType(lao.Name(recorded.Type)) {
@@ -212,14 +216,18 @@ func (s *session) send(ctx context.Context, now time.Time, dst []byte) ([]byte, 
 }
 
 // drop leaves the current run.
-func (s *session) drop() {
+func (s *laoSession) drop() {
 	if s.current != nil {
 		s.current.reader.Close()
 		s.current = nil
 	}
 }
 
-func (s *session) close() {
+// Closed implements Session.
+func (s *laoSession) Closed(code int, delivered bool) {
+	if s.ended && delivered && code == websocket.CloseNoStatusReceived && s.req.token != "" {
+		s.live.breaker.keep(s.req, s.live.clock.Now())
+	}
 	s.drop()
 	if s.names != nil {
 		s.names.Close()
@@ -228,20 +236,26 @@ func (s *session) close() {
 }
 
 // caughtUpTo is the cursor a closing socket names: the last offset sent, and of which run.
-func (s *session) caughtUpTo() (executionID string, offset domain.Revision) {
+func (s *laoSession) caughtUpTo() (executionID string, offset domain.Revision) {
 	if s.current != nil {
 		return s.current.executionID, s.current.prev
 	}
 	return s.last.executionID, s.last.head
 }
 
-// idleSince is when there was last something to follow; false while a run is being followed.
-func (s *session) idleSince() (time.Time, bool) {
+// Cursor implements Session.
+func (s *laoSession) Cursor() string {
+	id, offset := s.caughtUpTo()
+	return "execution_id=" + id + "&after=" + strconv.FormatInt(int64(offset), 10)
+}
+
+// IdleSince implements Session: nothing is followed while no run is.
+func (s *laoSession) IdleSince() (time.Time, bool) {
 	return s.lastEvent, s.current == nil || s.current.pending
 }
 
-// due is when poll has to be called again even if nothing happens.
-func (s *session) due(now time.Time) time.Time {
+// Due implements Session.
+func (s *laoSession) Due(now time.Time) time.Time {
 	if s.retryAt.After(now) && s.retryAt.Before(s.keepaliveAt) {
 		return s.retryAt
 	}
@@ -249,4 +263,4 @@ func (s *session) due(now time.Time) time.Time {
 }
 
 // nameStream is the stream of the session's name.
-func (s *session) nameStream() domain.StreamID { return name.Stream(s.req.flow, s.req.run) }
+func (s *laoSession) nameStream() domain.StreamID { return name.Stream(s.req.flow, s.req.run) }

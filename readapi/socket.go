@@ -5,27 +5,28 @@ import (
 	"errors"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/contrib/websocket"
-
-	"quipu/domain"
-	"quipu/domain/name"
 )
 
+// BatchBytes is about how much a session renders before it is written out.
+const BatchBytes = 64 << 10
+
 // socket is one open connection. Two goroutines use it: the handler reads (inbound.go), one writer
-// writes all frames, control frames included. The hub and the registry hold this object, never the
+// writes all frames, control frames included. Hubs and the registry hold this object, never the
 // connection.
 type socket struct {
-	live    *Live
-	req     *request
-	stream  domain.StreamID // of the name
+	sockets *Sockets
+	upgrade *Upgrade
+	dialect string
+	deflate bool // compression was agreed on
 	wakeup  chan struct{}
 	heard   atomic.Int64 // when the client last sent any frame, Unix nanoseconds of the clock
-	inbound inbound
+	pinged  pinged
+	session Session // nil only if making it panicked
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -37,51 +38,49 @@ type socket struct {
 	reason  string
 
 	// Of the writer:
-	session *session
 	credit  credit
 	pingAt  time.Time
 	dead    bool        // nothing can be written any more
-	ended   bool        // the newest frame delivered was a run's last
+	partial bool        // some of what the session gave was not written
 	unarm   func() bool // stops the timer; nil if none was armed
 	armed   time.Time
 	fired   atomic.Bool // the timer has gone off
 }
 
-func newSocket(l *Live, conn net.Conn, req *request) *socket {
+func newSocket(l *Sockets, conn net.Conn, a *admitted) *socket {
 	now := l.clock.Now()
-	s := &socket{live: l, req: req, conn: conn, stream: name.Stream(req.flow, req.run), wakeup: make(chan struct{}, 1)}
+	s := &socket{sockets: l, upgrade: a.upgrade, dialect: a.dialect, deflate: a.deflate, conn: conn, wakeup: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(l.ctx)
 	s.heard.Store(now.UnixNano())
-	s.session = newSession(l, req, s.wake, now)
 	s.pingAt = now.Add(time.Duration((0.5 + l.options.Random()/2) * float64(l.options.Ping)))
 	s.credit.left = slowStart
 	return s
 }
 
-// wake makes the writer look again. It never blocks.
-func (s *socket) wake() {
+// Wake implements Handle.
+func (s *socket) Wake() {
 	select {
 	case s.wakeup <- struct{}{}:
 	default:
 	}
 }
 
-// stop ends the socket: the writer sends a close frame with code (0: none) and leaves, and the
-// reader is freed once the client has answered or CloseGrace has passed. The first call counts.
-func (s *socket) stop(code int, reason string) {
+// Stop implements Handle: the writer sends a close frame with code (0: none) and leaves, and the
+// reader is freed once the client has answered or CloseGrace has passed.
+func (s *socket) Stop(code int, reason string) {
 	s.mu.Lock()
 	if !s.closing {
 		s.closing, s.code, s.reason = true, code, reason
-		s.limit(s.live.options.CloseGrace)
+		s.limit(s.sockets.options.CloseGrace)
 	}
 	s.mu.Unlock()
 	s.cancel()
-	s.wake()
+	s.Wake()
 }
 
 // cut ends the socket without grace.
 func (s *socket) cut() {
-	s.stop(websocket.CloseServiceRestart, "the server restarts")
+	s.Stop(websocket.CloseServiceRestart, restarts)
 	s.mu.Lock()
 	s.limit(-time.Second)
 	s.mu.Unlock()
@@ -104,21 +103,30 @@ func (s *socket) isClosing() bool {
 	return s.closing
 }
 
-// release lets go of the connection; the caller returns from the handler next.
-func (s *socket) release() {
+// let lets go of the connection; the caller returns from the handler next.
+func (s *socket) let() (code int) {
 	s.mu.Lock()
 	s.conn = nil
-	code := s.code
+	code = s.code
 	s.mu.Unlock()
 	s.cancel()
 	if code == 0 {
 		code = websocket.CloseAbnormalClosure
 	}
-	if s.ended && code == websocket.CloseNoStatusReceived && s.req.token != "" {
-		s.live.breaker.keep(s.req, s.live.clock.Now())
+	return code
+}
+
+// release lets go of everything.
+func (s *socket) release() {
+	code := s.let()
+	if s.session != nil {
+		func() {
+			defer s.recovered()
+			s.session.Closed(code, !s.dead && !s.partial)
+		}()
 	}
-	if f := s.live.options.Hooks.Closed; f != nil {
-		f(code)
+	if f := s.sockets.options.Hooks.Closed; f != nil {
+		f(s.dialect, code)
 	}
 }
 
@@ -126,20 +134,19 @@ func (s *socket) release() {
 // for the client.
 func (s *socket) recovered() {
 	if v := recover(); v != nil {
-		s.live.panicked(v)
+		s.sockets.panicked(v)
 		s.mu.Lock()
 		s.closing, s.code, s.reason = true, websocket.CloseInternalServerErr, ""
-		s.limit(s.live.options.CloseGrace)
+		s.limit(s.sockets.options.CloseGrace)
 		s.mu.Unlock()
 		s.cancel()
-		s.wake()
+		s.Wake()
 	}
 }
 
 // write is the writer's loop.
 func (s *socket) write() {
 	defer s.recovered()
-	defer s.session.close()
 	defer s.disarm()
 	for !s.isClosing() {
 		if busy := s.step(); !busy {
@@ -154,27 +161,26 @@ func (s *socket) write() {
 // step sends what there is and reports whether there may be more at once; if not, it has seen to it
 // that wake is called when the next thing is due.
 func (s *socket) step() (busy bool) {
-	now := s.live.clock.Now()
+	now := s.sockets.clock.Now()
 	if s.overdue(now) {
 		return true
 	}
 	buf := takeBuffer()
 	defer func() { giveBuffer(buf) }()
-	out := s.inbound.answers(now, (*buf)[:0])
+	out := s.pinged.answer((*buf)[:0])
 	if !now.Before(s.pingAt) {
 		out = appendFrame(out, opPing, nil)
-		s.pingAt = now.Add(s.live.options.Ping)
+		s.pingAt = now.Add(s.sockets.options.Ping)
 	}
-	out, busy, err := s.session.poll(s.ctx, now, out)
+	out, busy, err := s.session.Poll(s.ctx, now, out)
 	*buf = out
 	if err != nil && s.ctx.Err() == nil {
-		if f := s.live.options.Hooks.Failed; f != nil {
+		if f := s.sockets.options.Hooks.Failed; f != nil {
 			f(err)
 		}
 	}
 	if len(out) > 0 {
-		s.flush(out)
-		s.ended = s.session.ended && !s.dead
+		s.partial = !s.send(out)
 	}
 	if !busy {
 		s.credit.rest()
@@ -185,12 +191,12 @@ func (s *socket) step() (busy bool) {
 
 // overdue closes a socket whose client is silent, or that has had nothing to follow for long.
 func (s *socket) overdue(now time.Time) bool {
-	if now.Sub(s.heardAt()) >= s.live.options.Silence {
-		s.stop(websocket.CloseTryAgainLater, "no frame for "+s.live.options.Silence.String()+"; "+s.cursor())
+	if now.Sub(s.heardAt()) >= s.sockets.options.Silence {
+		s.Stop(websocket.CloseTryAgainLater, s.withCursor("no frame for "+s.sockets.options.Silence.String()))
 		return true
 	}
-	if since, idle := s.session.idleSince(); idle && now.Sub(since) >= s.live.options.IdleTimeout {
-		s.stop(websocket.CloseNormalClosure, "nothing to follow for "+s.live.options.IdleTimeout.String())
+	if since, idle := s.session.IdleSince(); idle && now.Sub(since) >= s.sockets.options.IdleTimeout {
+		s.Stop(websocket.CloseNormalClosure, "nothing to follow for "+s.sockets.options.IdleTimeout.String())
 		return true
 	}
 	return false
@@ -198,24 +204,28 @@ func (s *socket) overdue(now time.Time) bool {
 
 func (s *socket) heardAt() time.Time { return time.Unix(0, s.heard.Load()) }
 
-// cursor says where to go on, for the reason of a close frame (at most 123 bytes).
-func (s *socket) cursor() string {
-	id, offset := s.session.caughtUpTo()
-	return "execution_id=" + id + "&after=" + strconv.FormatInt(int64(offset), 10)
+// withCursor adds where to go on to the reason of a close frame (at most 123 bytes).
+func (s *socket) withCursor(reason string) string {
+	if cursor := s.session.Cursor(); cursor != "" {
+		reason += "; " + cursor
+	}
+	return reason
 }
 
 // arm has the writer woken at the next thing due, with one timer at a time.
 func (s *socket) arm(now time.Time) {
-	at := s.session.due(now)
+	at := s.pingAt
 	earlier := func(t time.Time) {
 		if t.Before(at) {
 			at = t
 		}
 	}
-	earlier(s.pingAt)
-	earlier(s.heardAt().Add(s.live.options.Silence))
-	if since, idle := s.session.idleSince(); idle {
-		earlier(since.Add(s.live.options.IdleTimeout))
+	if due := s.session.Due(now); !due.IsZero() {
+		earlier(due)
+	}
+	earlier(s.heardAt().Add(s.sockets.options.Silence))
+	if since, idle := s.session.IdleSince(); idle {
+		earlier(since.Add(s.sockets.options.IdleTimeout))
 	}
 	if s.unarm != nil && s.armed.Equal(at) && !s.fired.Load() {
 		return
@@ -223,9 +233,9 @@ func (s *socket) arm(now time.Time) {
 	s.disarm()
 	s.armed = at
 	s.fired.Store(false)
-	s.unarm = s.live.clock.AfterFunc(max(at.Sub(now), 0), func() {
+	s.unarm = s.sockets.clock.AfterFunc(max(at.Sub(now), 0), func() {
 		s.fired.Store(true)
-		s.wake()
+		s.Wake()
 	})
 }
 
@@ -236,30 +246,41 @@ func (s *socket) disarm() {
 	}
 }
 
+// send writes frames, compressed if that was agreed on, and reports whether all were written.
+func (s *socket) send(frames []byte) bool {
+	if !s.deflate {
+		return s.flush(frames)
+	}
+	buf := takeBuffer()
+	defer func() { giveBuffer(buf) }()
+	*buf = appendDeflated((*buf)[:0], frames)
+	return s.flush(*buf)
+}
+
 // flush writes buf whole, however slow the client is, unless the socket is closed meanwhile or the
-// client is slower than the rule allows (see credit).
-func (s *socket) flush(buf []byte) {
-	s.credit.begin(s.live.clock.Now())
+// client is slower than the rule allows (see credit). It reports whether all was written.
+func (s *socket) flush(buf []byte) bool {
+	s.credit.begin(s.sockets.clock.Now())
 	size, whole := len(buf), buf
 	for len(buf) > 0 {
 		n, err := s.writeOnce(buf)
 		buf = buf[n:]
-		held := s.credit.took(n, s.live.clock.Now())
+		held := s.credit.took(n, s.sockets.clock.Now())
 		switch {
 		case err == nil:
 		case errors.Is(err, errClosing):
-			s.lastWords(buf, size)
-			return
+			return s.lastWords(buf, size)
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			s.gone()
-			return
+			return false
 		case !held:
-			s.stop(websocket.CloseTryAgainLater, "too slow; "+s.cursor())
+			s.Stop(websocket.CloseTryAgainLater, s.withCursor("too slow"))
 		}
 	}
-	if f := s.live.options.Hooks.Sent; f != nil {
-		f(countFrames(whole), size)
+	if f := s.sockets.options.Hooks.Sent; f != nil {
+		f(s.dialect, countFrames(whole), size)
 	}
+	return true
 }
 
 var errClosing = errors.New("the socket is closing")
@@ -271,7 +292,7 @@ func (s *socket) writeOnce(buf []byte) (int, error) {
 		return 0, errClosing
 	}
 	// Under mu, so that it never overwrites the shorter deadline of a stop.
-	err := s.conn.SetWriteDeadline(wallDeadline(s.live.options.WriteStall))
+	err := s.conn.SetWriteDeadline(wallDeadline(s.sockets.options.WriteStall))
 	conn := s.conn
 	s.mu.Unlock()
 	if err != nil {
@@ -282,19 +303,22 @@ func (s *socket) writeOnce(buf []byte) (int, error) {
 
 // lastWords finishes what was begun, within the grace that stop has set: a close frame can only
 // stand between frames.
-func (s *socket) lastWords(rest []byte, size int) {
+func (s *socket) lastWords(rest []byte, size int) bool {
 	if len(rest) == size {
-		return // nothing of it was written
+		return false // nothing of it was written
 	}
-	if n, err := s.conn.Write(rest); err != nil || n < len(rest) {
+	n, err := s.conn.Write(rest)
+	if err != nil || n < len(rest) {
 		s.gone()
+		return false
 	}
+	return true
 }
 
 // gone notes that the connection takes nothing more, and frees the reader.
 func (s *socket) gone() {
 	s.dead = true
-	s.stop(0, "")
+	s.Stop(0, "")
 	s.mu.Lock()
 	s.limit(-time.Second)
 	s.mu.Unlock()

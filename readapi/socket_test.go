@@ -181,7 +181,7 @@ func TestSocket_IdleAfterTheEnd(t *testing.T) {
 // S0-33: the client closes without a code; the close is answered in kind.
 func TestS0_33_ClientCloses(t *testing.T) {
 	closed := make(chan int, 1)
-	w := newWorld(t, func(_ *depsT, o *optionsT) { o.Hooks.Closed = func(code int) { closed <- code } })
+	w := newWorld(t, func(_ *depsT, o *optionsT) { o.Hooks.Closed = func(_ string, code int) { closed <- code } })
 	c := w.dial("/ws/flow/run")
 	require.NoError(t, c.conn.WriteControl(fastws.CloseMessage, nil, time.Now().Add(5*time.Second)))
 	code, _ := c.closed()
@@ -193,7 +193,7 @@ func TestS0_33_ClientCloses(t *testing.T) {
 // After its own close without a code it is shown nothing once; a reload and others see everything.
 func TestS0_36_LoopBreaker(t *testing.T) {
 	closed := make(chan int, 10)
-	w := newWorld(t, func(_ *depsT, o *optionsT) { o.Hooks.Closed = func(code int) { closed <- code } })
+	w := newWorld(t, func(_ *depsT, o *optionsT) { o.Hooks.Closed = func(_ string, code int) { closed <- code } })
 	w.bind("flow", "run", "r1")
 	w.whole("r1")
 	conn, resp, err := fastws.DefaultDialer.Dial(w.url("/ws/flow/run"), nil)
@@ -231,13 +231,13 @@ func TestS0_36_LoopBreaker(t *testing.T) {
 
 // Trap 3: shutting down closes every socket with 1012, waits for the handlers, and refuses upgrades.
 func TestShutdown_ClosesAllWith1012(t *testing.T) {
-	w := newWorld(t, func(_ *depsT, o *optionsT) { o.Random = func() float64 { return 0.5 } })
+	w := newWorld(t, func(_ *depsT, o *optionsT) { o.SocketOptions.Random = func() float64 { return 0.5 } })
 	var clients []*client
 	for i := range 20 {
 		clients = append(clients, w.dial(fmt.Sprintf("/ws/flow/run%d", i)))
 		clients[i].ping()
 	}
-	require.Equal(t, 20, w.live.Sockets())
+	require.Equal(t, 20, w.live.Open())
 	w.clock.awaitTimers(t, 20)
 	done := make(chan error, 1)
 	go func() { done <- w.live.Shutdown(context.Background()) }()
@@ -250,7 +250,7 @@ func TestShutdown_ClosesAllWith1012(t *testing.T) {
 		require.Equal(t, 1012, code)
 	}
 	require.NoError(t, <-done)
-	require.Equal(t, 0, w.live.Sockets())
+	require.Equal(t, 0, w.live.Open())
 }
 
 // Trap 2: a client that neither reads nor answers cannot hold up the shutdown.
@@ -261,7 +261,7 @@ func TestShutdown_CutsOffWhoDoesNotAnswer(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	require.ErrorIs(t, w.live.Shutdown(ctx), domain.ErrDeadline)
-	require.Equal(t, 0, w.live.Sockets())
+	require.Equal(t, 0, w.live.Open())
 }
 
 // Trap 1: connections are pooled. While sockets come and go, none may see another's frames.
@@ -352,7 +352,7 @@ func TestSocket_SlowReaderIsClosed(t *testing.T) {
 	w := newWorld(t, func(_ *depsT, o *optionsT) {
 		o.WriteStall = 10 * time.Millisecond
 		o.CloseGrace = 10 * time.Millisecond
-		o.Hooks.Closed = func(code int) { closed <- code }
+		o.Hooks.Closed = func(_ string, code int) { closed <- code }
 	})
 	w.bind("flow", "run", "r1")
 	w.started("r1")

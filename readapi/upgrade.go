@@ -7,33 +7,43 @@ import (
 
 	"github.com/gofiber/contrib/websocket"
 	"github.com/gofiber/fiber/v2"
-	"github.com/gofiber/fiber/v2/utils"
 
 	"quipu/domain"
-	"quipu/domain/name"
 )
 
-// requestKey is where admit leaves the checked request for serve.
-const requestKey = "quipu.live.request"
+// admittedKey is where admit leaves the checked request for serve.
+const admittedKey = "quipu.socket"
+
+// admitted is a request that may become a socket.
+type admitted struct {
+	upgrade *Upgrade
+	dialect string
+	deflate bool
+}
 
 // admit decides before the handshake, while an answer can still be JSON with a status: after it,
 // every refusal would be a close code, and the library answers 426 to whatever it refuses.
-func (l *Live) admit(c *fiber.Ctx) error {
-	req, err := l.check(c)
+func (s *Sockets) admit(c *fiber.Ctx, dialect string, of func(*fiber.Ctx) (*Upgrade, error)) error {
+	u, err := s.check(c, of)
 	if err != nil {
-		if f := l.options.Hooks.Refused; f != nil {
-			f(refusalCode(err))
+		if f := s.options.Hooks.Refused; f != nil {
+			f(dialect, refusalCode(err))
 		}
 		return WriteProblem(c, err)
 	}
 	if !websocket.IsWebSocketUpgrade(c) {
 		return ErrorHandler(c, fiber.ErrUpgradeRequired)
 	}
-	if cookie := l.breaker.admit(req, c.Cookies(breakerCookie), l.clock.Now()); cookie != "" {
-		c.Cookie(&fiber.Cookie{Name: breakerCookie, Value: cookie, Path: "/ws", HTTPOnly: true, SameSite: fiber.CookieSameSiteLaxMode})
+	if u.Accepted != nil {
+		u.Accepted(c)
 	}
-	c.Locals(requestKey, req)
-	trimHeaders(c)
+	a := &admitted{upgrade: u, dialect: dialect, deflate: s.options.Compression && offersDeflate(c.Get(fiber.HeaderSecWebSocketExtensions))}
+	c.Locals(admittedKey, a)
+	trimHeaders(c, a.deflate)
+	if u.Subprotocol != "" {
+		// The library echoes what stands in the answer's header when it has no list of its own.
+		c.Set(fiber.HeaderSecWebSocketProtocol, u.Subprotocol)
+	}
 	return c.Next()
 }
 
@@ -45,33 +55,33 @@ func refusalCode(err error) string {
 	return p.Error.Code
 }
 
-func (l *Live) check(c *fiber.Ctx) (*request, error) {
-	if !l.origins.allow(c.Get(fiber.HeaderOrigin), c.Get(fiber.HeaderHost)) {
+func (s *Sockets) check(c *fiber.Ctx, of func(*fiber.Ctx) (*Upgrade, error)) (*Upgrade, error) {
+	if !s.origins.allow(c.Get(fiber.HeaderOrigin), c.Get(fiber.HeaderHost)) {
 		return nil, errOrigin
 	}
-	req, err := parseRequest(utils.CopyString(c.Params("flow")), utils.CopyString(c.Params("run")), func(key string) string {
-		return utils.CopyString(c.Query(key))
-	}, l.log.ID())
+	u, err := of(c)
 	if err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case l.draining:
-		return nil, domain.E(domain.KindUnavailable, "", "", "the server restarts").WithCode("RESTARTING")
-	case l.full(name.Stream(req.flow, req.run)):
+	case s.draining:
+		return nil, domain.E(domain.KindUnavailable, "", "", restarts).WithCode("RESTARTING")
+	case s.full(u):
 		return nil, domain.E(domain.KindExhausted, "", "", "too many sockets are open; try again later").WithCode("SOCKETS_EXHAUSTED")
 	}
-	return req, nil
+	return u, nil
 }
 
 // trimHeaders drops what the handshake does not need: the library copies all headers, and the
 // request stays in memory as long as the socket.
-func trimHeaders(c *fiber.Ctx) {
+func trimHeaders(c *fiber.Ctx, deflate bool) {
 	var drop []string
 	for key := range c.Request().Header.All() {
 		switch k := string(key); {
+		case strings.EqualFold(k, fiber.HeaderSecWebSocketExtensions) && !deflate:
+			drop = append(drop, k) // or the library would agree to what we do not
 		case strings.HasPrefix(k, "Sec-Websocket-"), strings.HasPrefix(k, "Sec-WebSocket-"), k == fiber.HeaderConnection, k == fiber.HeaderUpgrade, k == fiber.HeaderHost:
 		default:
 			drop = append(drop, k)

@@ -77,6 +77,7 @@ type Sockets struct {
 	Max                 int           `name:"sockets-max" default:"10000" unit:"sockets" min:"0" max:"1000000" help:"Open sockets of the whole process; a further upgrade is answered 429; 0 allows none. The system's limit on open files must be higher."`
 	PerRunMax           int           `name:"sockets-per-run-max" default:"10000" unit:"sockets" min:"1" max:"1000000" help:"Open sockets on one run; sockets-max still holds."`
 	IdleTimeout         time.Duration `name:"socket-idle-timeout" default:"10m" unit:"duration" min:"2m" max:"24h" help:"How long a socket stays open once there is nothing left to follow on it."`
+	Compression         bool          `name:"sockets-compression" default:"false" negatable:"" help:"Whether messages on sockets are compressed for clients that offer it; it saves bandwidth and costs CPU for each socket. What clients send is bounded after decompression."`
 	LAOReplayWindow     time.Duration `name:"lao-replay-window" default:"30s" unit:"duration" min:"0s" max:"24h" help:"How long after its end a run is still replayed to a LAO client that connects without an offset; 0s replays unfinished runs only."`
 	MaskFrames          bool          `name:"mask-frames" default:"true" negatable:"" help:"Whether secrets are masked in frames; turn off only where every reader may see them."`
 	FrameInlineBytesMax int           `name:"frame-inline-bytes-max" default:"65536" unit:"bytes" min:"1024" max:"4194304" help:"Largest payload field sent within a frame; a larger one is sent as a link."`
