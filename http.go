@@ -57,6 +57,7 @@ func (s *server) buildApp() {
 	s.registerViewsAdmin()
 	// /ws/workflows/:id comes before this one when it exists (contract D2).
 	s.live.Register(s.app)
+	s.registerDocs()
 	s.addChecks()
 }
 

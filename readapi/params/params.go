@@ -105,6 +105,9 @@ type Param struct {
 // Describe lists the parameters of T in order.
 func Describe[T any]() []Param { return planOf(reflect.TypeFor[T]()) }
 
+// DescribeType lists the parameters of a struct type in order.
+func DescribeType(t reflect.Type) []Param { return planOf(t) }
+
 var plans sync.Map // reflect.Type -> []Param; as many as there are types in the program
 
 func planOf(t reflect.Type) []Param {
