@@ -48,6 +48,7 @@ func (p *pinged) answer(dst []byte) []byte {
 var (
 	errTooBig  = errors.New("message too big")
 	errTooMany = errors.New("too many messages")
+	errBinary  = errors.New("binary message")
 )
 
 // read is the reader's loop. It returns when the connection is over, having asked for the close
@@ -83,6 +84,10 @@ func (s *socket) read(conn *websocket.Conn) {
 			s.Stop(websocket.ClosePolicyViolation, "at most "+strconv.Itoa(InboundPerSecondMax)+" messages a second")
 			s.discard(conn)
 			return
+		case errors.Is(err, errBinary):
+			s.Stop(websocket.CloseUnsupportedData, "messages are text")
+			s.discard(conn)
+			return
 		case errors.As(err, &closed):
 			s.Stop(closed.Code, "")
 			return
@@ -94,7 +99,7 @@ func (s *socket) read(conn *websocket.Conn) {
 
 func (s *socket) heardNow() { s.heard.Store(s.sockets.clock.Now().UnixNano()) }
 
-// message reads one message. Binary ones are ignored.
+// message reads one message. Binary ones are ignored unless they are refused.
 func (s *socket) message(conn *websocket.Conn, limit *rate) error {
 	kind, r, err := conn.NextReader()
 	if err != nil {
@@ -114,6 +119,8 @@ func (s *socket) message(conn *websocket.Conn, limit *rate) error {
 			return errTooMany
 		}
 		s.session.Limited(now)
+	case kind == websocket.BinaryMessage && s.upgrade.TextOnly:
+		return errBinary
 	case kind == websocket.TextMessage:
 		s.session.Message(s.ctx, now, *buf)
 	}

@@ -55,6 +55,8 @@ type Upgrade struct {
 	GroupMax int
 	// Subprotocol is echoed in the handshake; "" for none.
 	Subprotocol string
+	// TextOnly refuses binary messages with 1003; without it they are ignored.
+	TextOnly bool
 	// Accepted is called last before the handshake, for headers and cookies; nil for none.
 	Accepted func(c *fiber.Ctx)
 	// Open makes the session, after the handshake. It must not block, and keeps nothing of the
