@@ -58,7 +58,7 @@ func TestParse_NamesEachFault(t *testing.T) {
 		`{"nodes":null}`:         {"/nodes: must be an array"},
 		`{"nodes":{},"edges":5}`: {"/nodes: must be an array", "/edges: must be an array"},
 		`{"nodes":[5,{},{"id":5,"type":[]},{"id":"","type":"nothing"},{"id":"a\u0000","type":"merge"},{"id":"\ud800","type":"merge"}],"edges":[5,{},{"source":1,"target":null,"condition":[],"sourceHandle":{}}]}`: {
-			"/nodes/0: must be an object", "/nodes/1/id: is missing", "/nodes/1/type: is missing; name one of: agent, api_call",
+			"/nodes/0: must be an object", "/nodes/1/id: is missing", "/nodes/1/type: is missing; name one of: a2a, agent, api_call",
 			"/nodes/2/id: must be a string", "/nodes/2/type: must be a string", "/nodes/3/id: is empty", `/nodes/3/type: "nothing" is no node type of this server; use one of: `,
 			"/nodes/4/id: contains a control character", "/nodes/5/id: holds half of a surrogate pair",
 			"/edges/0: must be an object", "/edges/1/source: is missing", "/edges/1/target: is missing",

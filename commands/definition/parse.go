@@ -46,7 +46,11 @@ type arc struct {
 }
 
 // handles are the branches that a type's outgoing edges may name by sourceHandle (contract C.2).
-var handles = map[string][]string{"conditional": {"true", "false"}, "approval": {"approve", "reject"}}
+var handles = map[string][]string{
+	"conditional":           {"true", "false"},
+	"gpt_conditional_block": {"true", "false"},
+	"approval":              {"approve", "reject"},
+}
 
 // namesBranch reports whether text names a branch of a type.
 func namesBranch(function, text string) bool {
@@ -268,6 +272,25 @@ func (p *parser) config(n *vertex, config []byte) {
 	Traits(&workflow.Node{Params: domain.Raw(n.params()), Templates: true}, n.typ, below)
 }
 
+// routes are the names that the edges of a router may have as sourceHandle; other handles are an
+// editor's own.
+func (n *vertex) routes() map[string]bool {
+	names := map[string]bool{}
+	add := func(raw []byte) {
+		if name, _ := Text(raw); rawjson.KindOf(raw) == rawjson.String && strings.TrimSpace(name) != "" {
+			names[strings.TrimSpace(name)] = true
+		}
+	}
+	list, _ := rawjson.Get(n.config, "/routes")
+	for _, item := range rawjson.Items(list) {
+		name, _ := rawjson.Get(item, "/name")
+		add(name)
+	}
+	fallback, _ := rawjson.Get(n.config, "/fallback_route")
+	add(fallback)
+	return names
+}
+
 // params are what a task of the node starts from.
 func (n *vertex) params() json.RawMessage {
 	b := make([]byte, 0, len(n.config)+12)
@@ -285,14 +308,21 @@ func (p *parser) edges(v domain.Value, nodes []vertex) []arc {
 		return nil
 	}
 	types := make(map[string]string, len(nodes))
-	for _, n := range nodes {
-		types[n.id] = n.function
+	routers := map[string]map[string]bool{}
+	for i := range nodes {
+		types[nodes[i].id] = nodes[i].function
+		if nodes[i].function == typeRouter {
+			routers[nodes[i].id] = nodes[i].routes()
+		}
 	}
 	out := make([]arc, 0, len(items))
 	for i, item := range items {
 		e := p.edge(item, "/edges/"+strconv.Itoa(i))
 		if e.condition == "" && namesBranch(types[e.source], e.handle) {
 			e.condition = e.handle
+		}
+		if e.condition == "" && routers[e.source][e.handle] {
+			e.condition = "route == " + string(rawjson.Quote(e.handle))
 		}
 		if e.condition != "" && !namesBranch(types[e.source], e.condition) {
 			if _, err := expression.Compile(e.condition); err != nil {

@@ -20,7 +20,11 @@ const timeoutMax = 24 * time.Hour
 // in the place of a policy leaves the default: a policy holds for all attempts and is fixed at the
 // start.
 func Traits(n *workflow.Node, typ *node.Type, fault func(pointer, format string, args ...any)) {
-	n.Type, n.Pure, n.Timer = typ.Name, typ.Kind == node.Pure, typ.Kind == node.Timer
+	n.Type, n.Pure, n.Timer = typ.Name, typ.Computed(n.Params.JSON), typ.Kind == node.Timer
+	if n.Pure {
+		n.Calls, n.Timeout = "", 0
+		return
+	}
 	n.Calls, n.Timeout = string(typ.Calls), typ.Timeout
 	if typ.Kind != node.Effect {
 		return

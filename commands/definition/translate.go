@@ -21,6 +21,7 @@ const (
 	typeAPICall     = "api_call"
 	typeConditional = "conditional"
 	typeAgent       = "agent"
+	typeRouter      = "gpt_router"
 )
 
 // Definition translates the graph into what a run executes, and tells all that keeps it from
@@ -83,7 +84,7 @@ func (n *vertex) withDefaults() []byte {
 	switch n.function {
 	case typeAPICall:
 		if _, mapped := rawjson.Get(n.config, "/mapping"); mapped {
-			break // a mapped call's settings stand in its default
+			return n.mappedDefaults()
 		}
 		set("method", `"POST"`)
 		set("output", `"full"`)
@@ -93,12 +94,46 @@ func (n *vertex) withDefaults() []byte {
 	if len(more) == 0 {
 		return n.params()
 	}
+	return paramsOf(append(rawjson.Members(n.config), more...))
+}
+
+// mappedDefaults are the params of a call whose fields are mapped: its own settings stand in
+// config.default, since config.output is the output that is mapped.
+func (n *vertex) mappedDefaults() []byte {
+	given, has := rawjson.Get(n.config, "/default")
+	if has && rawjson.KindOf(given) != rawjson.Object && rawjson.KindOf(given) != rawjson.Null {
+		return n.params() // a fault already, or a template
+	}
+	settings := rawjson.Members(given)
+	if _, set := rawjson.Get(given, "/output"); !set {
+		settings = append(settings, rawjson.Member{Key: "output", Value: []byte(`"full"`)})
+	}
+	_, inDefault := rawjson.Get(given, "/method")
+	if _, inConfig := rawjson.Get(n.config, "/method"); !inConfig && !inDefault {
+		settings = append(settings, rawjson.Member{Key: "method", Value: []byte(`"POST"`)})
+	}
+	members := rawjson.Members(n.config)
+	for i := range members {
+		if members[i].Key == "default" {
+			members[i].Value = objectOf(settings).JSON
+			return paramsOf(members)
+		}
+	}
+	return paramsOf(append(members, rawjson.Member{Key: "default", Value: objectOf(settings).JSON}))
+}
+
+func objectOf(members []rawjson.Member) domain.Value {
 	var o domain.Object
-	for _, m := range append(rawjson.Members(n.config), more...) {
+	for _, m := range members {
 		o.Add(m.Key, domain.Raw(m.Value))
 	}
+	return o.Value()
+}
+
+// paramsOf are the params of a task with a config of these members.
+func paramsOf(config []rawjson.Member) []byte {
 	var params domain.Object
-	params.Add("config", o.Value())
+	params.Add("config", objectOf(config))
 	return params.Value().JSON
 }
 

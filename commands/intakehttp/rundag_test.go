@@ -175,7 +175,7 @@ func TestParse_Malformed(t *testing.T) {
 }
 
 func TestParse_WrongTypes(t *testing.T) {
-	const functions = "agent, api_call, bench_noop, call_lyzr_agent, conditional, end, inputs, merge, timer, transform, trigger"
+	functions := registry(t).Names()
 	for body, want := range map[string][]string{
 		`[]`: {"body: must be an object with tasks and flow_name"}, `null`: {"body: must be an object with tasks and flow_name"},
 		`"x"`: {"body: must be an object with tasks and flow_name"}, `1e400`: {"body: must be an object with tasks and flow_name"},
@@ -221,14 +221,14 @@ func TestParse_WrongTypes(t *testing.T) {
 }
 
 func TestParse_WrongMeaning(t *testing.T) {
-	const functions = "agent, api_call, bench_noop, call_lyzr_agent, conditional, end, inputs, merge, timer, transform, trigger"
+	functions := registry(t).Names()
 	two := `"tasks":[` + noopA + `,{"name":"b","function":"bench_noop"}]`
 	for body, want := range map[string][]string{
-		flow(`"tasks":[{"name":"a","function":"rm_rf"},{"name":"b","function":"gpt_router"},{"name":"c","function":"a2a"},{"name":"d","function":"approval_block"}]`): {
+		flow(`"tasks":[{"name":"a","function":"rm_rf"},{"name":"b","function":"GPT_router"},{"name":"c","function":"loopNode"},{"name":"d","function":"superflow"}]`): {
 			`/tasks/0/function: "rm_rf" is no function of this server; use one of: ` + functions,
-			`/tasks/1/function: "gpt_router" is no function of this server; use one of: ` + functions,
-			`/tasks/2/function: "a2a" is no function of this server; use one of: ` + functions,
-			`/tasks/3/function: "approval_block" is no function of this server; use one of: ` + functions,
+			`/tasks/1/function: "GPT_router" is no function of this server; use one of: ` + functions,
+			`/tasks/2/function: "loopNode" is no function of this server; use one of: ` + functions,
+			`/tasks/3/function: "superflow" is no function of this server; use one of: ` + functions,
 		},
 		flow(`"tasks":[{"name":"a","function":"` + strings.Repeat("x", 100) + `"}]`): {
 			`/tasks/0/function: "` + strings.Repeat("x", 64) + `…" is no function of this server; use one of: ` + functions,
@@ -393,12 +393,11 @@ func TestParse_StudioBody(t *testing.T) {
 	}
 	require.Equal(t, []string{"Agent call_lyzr_agent llm", "API api_call tool", "Agent call_lyzr_agent llm"}, types)
 
-	withA2A := strings.Replace(studioBody, `"default_inputs"`, `"x":0,"default_inputs"`, 1)
-	withA2A = strings.Replace(withA2A, `"tasks": [`, `"tasks": [{"name": "Remote", "tag": "A2A", "function": "a2a", "params": {"base_url": "https://a2a.example.com", "message": {"value": "hi"}}},`, 1)
-	kind, _, found := faultsOf(t, withA2A)
-	require.Equal(t, domain.KindInvalid, kind)
-	require.Len(t, found, 1)
-	require.Contains(t, found[0], `/tasks/0/function: "a2a" is no function of this server`)
+	withA2A := strings.Replace(studioBody, `"tasks": [`, `"tasks": [{"name": "Remote", "tag": "A2A", "function": "a2a", "params": {"base_url": "https://a2a.example.com", "message": {"value": "hi"}}},`, 1)
+	require.Equal(t, "a2a", parse(t, withA2A).Definition.Nodes[0].Type)
+	kind, _, found := faultsOf(t, strings.Replace(withA2A, "https://a2a.example.com", "a2a.example.com", 1))
+	require.Equal(t, domain.KindUnprocessable, kind)
+	require.Equal(t, []string{"/tasks/0/params/base_url: must be an absolute URL that begins with http:// or https://"}, found)
 }
 
 // Whatever comes in: an answer, never a panic; and what is accepted is what Compile can judge.

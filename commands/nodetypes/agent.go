@@ -14,15 +14,6 @@ import (
 // agentTimeout is O1's limit for agents (contract C.2).
 const agentTimeout = 10 * time.Minute
 
-// answer is what a provider said.
-type answer struct {
-	output json.RawMessage // a JSON string, unless the far side answered with other JSON
-	model  string          // "" if not known
-	usage  *usage
-}
-
-type usage struct{ prompt, completion int }
-
 // agentLyzr is LAO's name for agent.
 func agentLyzr(d Deps) node.Type {
 	t := agent(d)
@@ -60,25 +51,25 @@ func (d Deps) runAgent(ctx context.Context, call node.Call) (node.Reply, error) 
 	if len(faults) > 0 {
 		return node.Reply{}, configFailure(faults[0])
 	}
-	ask := d.askDeterministic
-	switch {
-	case cfg.apiURL != nil:
-		ask = d.askAgentAPI
-	case cfg.baseURL != nil || d.Model.BaseURL != "":
-		ask = d.askModel
-	}
 	ctx, cancel := withTimeout(ctx, cfg.timeout, agentTimeout)
 	defer cancel()
-	ans, details, failure := ask(ctx, call, cfg, agentMessage(call))
+	message := agentMessage(call)
+	var ans answer
+	var details map[string]any
+	var failure *node.Failure
+	switch {
+	case cfg.apiURL != nil:
+		ans, details, failure = d.askAgentAPI(ctx, call, cfg, message)
+	case cfg.provider != deterministicModel && d.configured(cfg.modelConfig):
+		cfg.model = cfg.modelName(d.Model.Name)
+		ans, details, failure = d.askModel(ctx, call, cfg.modelConfig, question{cfg.instructions(), message})
+	default:
+		ans, details = deterministicAnswer(rawjson.Quote(deterministicReply(cfg.who(), message)))
+	}
 	if failure != nil {
 		return node.Reply{}, failure
 	}
-	if ans.model != "" {
-		details["model"] = ans.model
-	}
-	if ans.usage != nil {
-		details["prompt_tokens"], details["completion_tokens"] = ans.usage.prompt, ans.usage.completion
-	}
+	ans.describe(details)
 	if cfg.full {
 		ans.output = fullAnswer(ans, cfg)
 	}
@@ -109,7 +100,7 @@ func fullAnswer(ans answer, cfg agentConfig) json.RawMessage {
 	return o.Value().JSON
 }
 
-func (d Deps) askDeterministic(_ context.Context, _ node.Call, cfg agentConfig, message string) (answer, map[string]any, *node.Failure) {
-	return answer{output: rawjson.Quote(deterministicReply(cfg.who(), message)), model: deterministicModel},
-		map[string]any{"provider": deterministicModel, "latency_ms": int64(0)}, nil
+// deterministicAnswer is what the built-in provider said, with the details of such a call.
+func deterministicAnswer(output json.RawMessage) (answer, map[string]any) {
+	return answer{output: output, model: deterministicModel}, map[string]any{"provider": deterministicModel, "latency_ms": int64(0)}
 }

@@ -3,25 +3,23 @@ package nodetypes
 import (
 	"encoding/json"
 	"net/url"
-	"time"
+	"strings"
 
 	"quipu/commands/node"
 )
 
 // agentConfig is params.config of the agent types.
 type agentConfig struct {
+	modelConfig
 	name, id, userID, sessionID string
-	key, model, system          string
-	apiURL, baseURL             *url.URL
-	temperature                 float64
-	hasTemperature              bool
-	full, perAttempt            bool
-	timeout                     time.Duration
+	system, format, provider    string
+	apiURL                      *url.URL
+	full                        bool
 }
 
 func readAgentConfig(params json.RawMessage, resolved bool) (agentConfig, []node.Fault) {
 	r := reader{params: params, resolved: resolved}
-	var c agentConfig
+	c := agentConfig{modelConfig: modelConfig{keyAt: "/config/api_key"}}
 	if r.has("/config") {
 		r.members("/config")
 	}
@@ -29,18 +27,55 @@ func readAgentConfig(params json.RawMessage, resolved bool) (agentConfig, []node
 		name string
 		into *string
 	}{
-		{"agent_name", &c.name}, {"agent_id", &c.id}, {"user_id", &c.userID}, {"session_id", &c.sessionID},
-		{"api_key", &c.key}, {"model", &c.model}, {"system_instructions", &c.system},
+		{"agent_name", &c.name},
+		{"agent_id", &c.id},
+		{"user_id", &c.userID},
+		{"session_id", &c.sessionID},
+		{"api_key", &c.key},
+		{"model", &c.model},
+		{"provider", &c.provider},
+		{"system_instructions", &c.system},
+		{"expected_output_format", &c.format},
 	} {
 		*f.into, _ = r.text("/config/" + f.name)
 	}
 	c.apiURL = r.optionalURL("/config/api_url")
+	c.full = r.choice("/config/output", "text", "full") == "full"
+	r.model(&c.modelConfig)
+	return c, r.faults
+}
+
+// model reads what all types that ask models have in their config, but for key and model.
+func (r *reader) model(c *modelConfig) {
 	c.baseURL = r.optionalURL("/config/base_url")
 	c.temperature, c.hasTemperature = r.number("/config/temperature", 0, 2)
-	c.full = r.choice("/config/output", "text", "full") == "full"
 	c.perAttempt = r.choice("/config/idempotency", "per_task", "per_attempt") == "per_attempt"
 	c.timeout = r.timeout("/config/timeout")
-	return c, r.faults
+	c.stream = r.boolean("/config/stream", true)
+}
+
+// boolean reads true or false, also as a text, as templates give it.
+func (r *reader) boolean(pointer string, fallback bool) bool {
+	s, ok := r.scalar(pointer)
+	if !ok {
+		return fallback
+	}
+	switch strings.ToLower(s) {
+	case "true":
+		return true
+	case "false":
+		return false
+	}
+	r.fault(pointer, "must be true or false")
+	return fallback
+}
+
+// instructions are what the model is told of its part.
+func (c agentConfig) instructions() string {
+	if c.format == "" {
+		return c.system
+	}
+	return strings.TrimSpace(c.system + "\n\nExpected output format: " + c.format)
 }
 
 // who names the agent for people: its name, else its id, else "agent".
@@ -96,8 +131,9 @@ const agentSchema = `{
     "model": {"type": "string"},
     "system_instructions": {"type": "string"},
     "temperature": {"type": "number", "minimum": 0, "maximum": 2, "default": 0.7},
-    "expected_output_format": {"type": ["string", "null"]},
-    "provider": {"type": "string"},
+    "expected_output_format": {"type": ["string", "null"], "description": "Told to the model behind the instructions."},
+    "provider": {"type": "string", "default": "openai", "description": "Any OpenAI-compatible API is asked alike; deterministic asks the built-in provider."},
+    "stream": {"type": ["boolean", "string", "null"], "default": true, "description": "Ask for the answer piece by piece, so that live readers see it grow."},
     "output": {"enum": ["text", "full"], "default": "text", "description": "full: {output, model, cost, usage, temperature_used}."},
     "timeout": {"type": ["number", "string", "null"], "description": "Seconds or a duration for one attempt, default 10m."},
     "retry": {"type": ["object", "boolean", "null"]},

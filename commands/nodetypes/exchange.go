@@ -33,34 +33,44 @@ func (d Deps) exchange(req *http.Request) (reply, map[string]any, *node.Failure)
 	return r, details, f
 }
 
-func (d Deps) send(req *http.Request, what string, details map[string]any) (reply, *node.Failure) {
-	ctx := req.Context()
+// begin sends req and hands back a 2xx answer whose body is not read yet; the caller closes it.
+func (d Deps) begin(req *http.Request, what string, details map[string]any) (*http.Response, *node.Failure) {
 	resp, err := d.HTTP.Do(req)
 	if err != nil {
-		return reply{}, sendFailure(ctx, what, err)
+		return nil, sendFailure(req.Context(), what, err)
+	}
+	details["status"] = resp.StatusCode
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		defer func() { _ = resp.Body.Close() }()
+		excerpt, _ := io.ReadAll(io.LimitReader(resp.Body, ExcerptBytesMax+1)) // what came is enough
+		after := retryAfter(resp.Header.Get("Retry-After"), d.Now())
+		return nil, statusFailure(what, resp.StatusCode, after, excerpt)
+	}
+	return resp, nil
+}
+
+func (d Deps) tooLarge(what string) *node.Failure {
+	return node.Failf("ReplyError", codeReplyTooLarge, false, "%s: the answer has more than %d bytes", what, d.ReplyBytesMax)
+}
+
+func (d Deps) send(req *http.Request, what string, details map[string]any) (reply, *node.Failure) {
+	resp, failure := d.begin(req, what, details)
+	if failure != nil {
+		return reply{}, failure
 	}
 	// A body that is closed before its end costs the connection, which is what stops a reply
 	// without end.
 	defer func() { _ = resp.Body.Close() }()
-	details["status"] = resp.StatusCode
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		excerpt, _ := io.ReadAll(io.LimitReader(resp.Body, ExcerptBytesMax+1)) // what came is enough
-		after := retryAfter(resp.Header.Get("Retry-After"), d.Now())
-		return reply{}, statusFailure(what, resp.StatusCode, after, excerpt)
-	}
-	tooLarge := func() *node.Failure {
-		return node.Failf("ReplyError", codeReplyTooLarge, false, "%s: the answer has more than %d bytes", what, d.ReplyBytesMax)
-	}
 	if resp.ContentLength > d.ReplyBytesMax && req.Method != http.MethodHead {
-		return reply{}, tooLarge()
+		return reply{}, d.tooLarge(what)
 	}
 	// The transport has undone gzip, so that the limit holds for what a small reply unpacks to.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, d.ReplyBytesMax+1))
 	if int64(len(body)) > d.ReplyBytesMax {
-		return reply{}, tooLarge()
+		return reply{}, d.tooLarge(what)
 	}
 	if err != nil {
-		return reply{}, sendFailure(ctx, what, err)
+		return reply{}, sendFailure(req.Context(), what, err)
 	}
 	details["reply_bytes"] = len(body)
 	return reply{status: resp.StatusCode, header: resp.Header, body: body}, nil

@@ -29,6 +29,9 @@ const (
 	codeCanceled        = "CANCELED"            // the attempt was given up from our side
 	codeReplyTooLarge   = "REPLY_TOO_LARGE"     // done, but the reply is over the limit
 	codeBadReply        = "BAD_REPLY"           // done, but the reply is not what the type promises
+	codeModelFailed     = "MODEL_FAILED"        // the model's server broke off an answer with an error
+	codeEvalFailed      = "EVAL_FAILED"         // an eval did not pass
+	codeA2A             = "A2A_FAILED"          // the other agent refused or failed the task
 	codeExpressionError = "EXPRESSION_FAILED"   // a condition has no value over this data
 )
 

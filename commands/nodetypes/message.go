@@ -8,7 +8,7 @@ import (
 	"quipu/domain/rawjson"
 )
 
-// agentMessage is what an agent is told: user_message (or message), then, each on a line of its
+// agentMessage is what an agent is told: user_message (or message, beside config or in it), then, each on a line of its
 // own, "user input: <value>" if there is such a param, and "<task>: <output>" for each task this
 // one depends on. Strings stand unquoted, other JSON as written.
 //
@@ -17,7 +17,7 @@ import (
 func agentMessage(call node.Call) string {
 	var lines []string
 	var from string
-	for _, param := range []string{"user_message", "message"} {
+	for _, param := range []string{"user_message", "message", "config/user_message", "config/message"} {
 		if raw, ok := rawjson.Get(call.Params, "/"+param); ok && rawjson.KindOf(raw) != rawjson.Null {
 			lines = append(lines, plain(unwrapValue(raw)))
 			from = param

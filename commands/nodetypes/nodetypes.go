@@ -61,11 +61,15 @@ func All(d Deps) []node.Type {
 	}
 	return []node.Type{
 		agentLyzr(d),
+		a2a(d),
 		agent(d),
 		apiCall(d),
 		benchNoop(),
 		conditional(),
 		end(),
+		eval(d),
+		gptConditional(d),
+		gptRouter(d),
 		inputs(),
 		merge(),
 		timer(),
