@@ -80,6 +80,29 @@ func (Compute) Render(params domain.Value, scope run.Scope) (domain.Value, error
 	return out, errors.Join(err, failed)
 }
 
+// Await implements run.Compute: a request of the parameter "description", a channel of the parameter
+// "channel", due after the parameter "ms" if there is one; "wait_bad" cannot be evaluated.
+func (Compute) Await(function string, input domain.Value, at time.Time) (run.Wait, error) {
+	if function == "wait_bad" {
+		return run.Wait{}, errors.New("/config/approvers: must be a list")
+	}
+	var w run.Wait
+	if raw, ok := rawjson.Get(input.JSON, "/channel"); ok {
+		w.Channel = rawjson.Unquote(raw)
+	}
+	if raw, ok := rawjson.Get(input.JSON, "/description"); ok {
+		var o domain.Object
+		o.Add("description", domain.Raw(raw))
+		w.Request = o.Value()
+	}
+	if raw, ok := rawjson.Get(input.JSON, "/ms"); ok {
+		ms, err := strconv.ParseFloat(string(raw), 64)
+		w.Due = at.Add(time.Duration(ms * float64(time.Millisecond)))
+		return w, err
+	}
+	return w, nil
+}
+
 // Due implements run.Compute: "timer" waits for its parameter "ms", "timer_bad" has no instant,
 // "timer_long" waits beyond the bound.
 func (Compute) Due(function string, input domain.Value, at time.Time) (time.Time, error) {

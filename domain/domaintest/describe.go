@@ -37,6 +37,18 @@ func Describe(e run.Event) string {
 		add(e.Task)
 	case run.TaskSkipped:
 		add(e.Task)
+	case run.TaskReused:
+		add(e.Task, e.Offset)
+	case run.ApprovalRequested:
+		add(e.Task)
+	case run.ApprovalDecided:
+		add(e.Task, e.Action)
+	case run.EventAwaited:
+		add(e.Task, e.Channel)
+	case run.EventReceived:
+		add(e.Task, e.Channel, e.SignalID, e.MessageID)
+	case run.SignalReceived:
+		add(e.Name, e.SignalID)
 	case run.CallStarted:
 		add(e.Task, e.Attempt)
 	case run.CallCompleted:

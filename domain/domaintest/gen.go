@@ -23,6 +23,8 @@ var effectTypes = []string{"effect", "tool", "llm"}
 
 var pureTypes = []string{"pure", "pure_echo", "pure_big"}
 
+var channels = []string{"c", "é\"", strings.Repeat("\"", run.ChannelBytesMax)}
+
 var conditions = []string{"true", "false", "output", "route == 'a'", "route == 'b'"}
 
 // outputs are what nodes answer with.
@@ -113,6 +115,17 @@ func node(t *rapid.T, names []string, i int, failing bool) workflow.Node {
 			kind = "timer_bad"
 		}
 	}
+	if rapid.IntRange(0, 5).Draw(t, "waits") == 0 && !strings.HasPrefix(kind, "timer") {
+		kind = rapid.SampledFrom([]string{"approval", "event"}).Draw(t, "wait")
+		o.Add("channel", domain.Text(rapid.SampledFrom(channels).Draw(t, "channel")))
+		o.Add("description", domain.Text("<b>?"))
+		if rapid.Bool().Draw(t, "wait ends") {
+			o.Add("ms", domain.Raw(fmt.Append(nil, rapid.SampledFrom([]int{-1, 700}).Draw(t, "wait ms"))))
+		}
+		if failing && rapid.IntRange(0, 9).Draw(t, "bad wait") == 0 {
+			kind = "wait_bad"
+		}
+	}
 	templates := rapid.IntRange(0, 3).Draw(t, "templates") == 0
 	if templates {
 		o.Add("text", domain.Raw([]byte(`["{{output}}",{"{{output}}":"{{other}}"}]`)))
@@ -142,6 +155,19 @@ func StartOf(t *rapid.T, d workflow.Definition) run.Start {
 	s := Start(t, d, "{}")
 	s.Input = Input(t)
 	s.Secrets = []run.Secret{{ID: "s1", FP: "ef", Ciphertext: "AAAA"}, {ID: "s2", FP: "cd", Ciphertext: "BBBB"}}
+	if rapid.IntRange(0, 3).Draw(t, "retry") == 0 {
+		s.RetryOf = "r0"
+		s.Reused = run.Reuse(func(add func(string, domain.Revision, domain.Value)) {
+			for i, n := range d.Nodes {
+				if rapid.Bool().Draw(t, "reused") {
+					add(n.Name, domain.Revision(i), Output(t))
+				}
+			}
+		})
+	}
+	if rapid.Bool().Draw(t, "metadata") {
+		s.ConnectionID, s.Metadata = "ws_\"", rapid.SampledFrom([]domain.Value{domain.Raw([]byte(`{"k": 1e400}`)), Big("m")}).Draw(t, "client's")
+	}
 	s.Hold = rapid.IntRange(0, 4).Draw(t, "hold") == 0
 	return s
 }
@@ -154,7 +180,7 @@ func Command(t *rapid.T, h *History, start run.Start, at time.Time) run.Command 
 	task, attempt := "nobody", rapid.IntRange(-1, 4).Draw(t, "attempt")
 	if n := h.State.Tasks(); n > 0 && rapid.IntRange(0, 9).Draw(t, "known") > 0 {
 		i := rapid.IntRange(0, n-1).Draw(t, "task")
-		if running := h.inPhase(run.TaskRunning, run.TaskBackoff, run.TaskTimed); len(running) > 0 && rapid.IntRange(0, 3).Draw(t, "active") > 0 {
+		if running := h.inPhase(run.TaskRunning, run.TaskBackoff, run.TaskTimed, run.TaskAwaiting); len(running) > 0 && rapid.IntRange(0, 3).Draw(t, "active") > 0 {
 			i = running[i%len(running)]
 		}
 		task = h.State.Graph.Nodes[i].Name
@@ -163,7 +189,26 @@ func Command(t *rapid.T, h *History, start run.Start, at time.Time) run.Command 
 		}
 	}
 	node := rapid.SampledFrom([]string{"n1", "n2", "n3"}).Draw(t, "process")
-	switch kind := rapid.IntRange(0, 19).Draw(t, "command"); {
+	switch kind := rapid.IntRange(0, 27).Draw(t, "command"); {
+	case kind == 20:
+		return run.Pause{At: at, Reason: "wait"}
+	case kind == 21 || kind == 22:
+		return run.Resume{At: at, Node: node, Hold: rapid.Bool().Draw(t, "held")}
+	case kind == 23 || kind == 24:
+		if rapid.Bool().Draw(t, "any approval") {
+			task = ""
+		}
+		return run.DecideApproval{At: at, Task: task, Node: node, Comment: "\x00\xff", Hold: rapid.Bool().Draw(t, "held"), Action: rapid.SampledFrom([]string{run.Approved, run.Approved, run.Rejected, "maybe"}).Draw(t, "action")}
+	case kind == 25:
+		return run.Signal{
+			At: at, Name: rapid.SampledFrom(channels).Draw(t, "signal"), SignalID: fmt.Sprint(rapid.IntRange(0, 99).Draw(t, "signal id")), Payload: Output(t), Node: node,
+			Secrets: []run.Secret{{ID: "s8", FP: "x", Ciphertext: "DDDD"}},
+		}
+	case kind > 25:
+		return run.Deliver{
+			At: at, Task: task, Channel: rapid.SampledFrom(channels).Draw(t, "channel"), MessageID: "7", Payload: Output(t), Node: node,
+			Secrets: []run.Secret{{ID: "s8", FP: "x", Ciphertext: "DDDD"}},
+		}
 	case kind < 8:
 		return run.CompleteTask{At: at, Task: task, Attempt: attempt, Output: Output(t), Details: domain.Raw([]byte(`{"status":200}`)), Node: node}
 	case kind < 12:

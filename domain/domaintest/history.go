@@ -170,6 +170,9 @@ func (h *History) fact(t TB, d run.Decision, p domain.Pending, i int, e run.Even
 		return f
 	}
 	f.Graph, f.Input = d.Next.Graph, h.Load(t, s.Input)
+	if !s.Reused.Absent() {
+		f.Reused = h.Load(t, s.Reused)
+	}
 	if !h.Light {
 		def, err := wire.DecodeDefinition(h.Load(t, s.Definition))
 		if err != nil {
@@ -238,11 +241,11 @@ func sameTasks(a, b *run.State) bool {
 		same := sameValue(x.Input, y.Input) && sameValue(x.Output, y.Output) &&
 			x.StartedAt.Equal(y.StartedAt) && x.AttemptAt.Equal(y.AttemptAt) && x.DueAt.Equal(y.DueAt)
 		if !same || x.Phase != y.Phase || x.GateHeld != y.GateHeld || x.Open != y.Open || x.Live != y.Live ||
-			x.Attempt != y.Attempt || x.Failures != y.Failures || x.Node != y.Node || x.Revision != y.Revision {
+			x.Attempt != y.Attempt || x.Failures != y.Failures || x.Node != y.Node || x.Channel != y.Channel || x.Revision != y.Revision {
 			return false
 		}
 	}
-	return reflect.TypeFor[run.Task]().NumField() == 13 // a new field must be compared above
+	return reflect.TypeFor[run.Task]().NumField() == 14 // a new field must be compared above
 }
 
 func sameValue(a, b domain.Value) bool {

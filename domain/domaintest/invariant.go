@@ -23,21 +23,26 @@ type model struct {
 	preds     map[string][]string
 	ended     string // "" or the terminal event
 	mayFail   bool   // a task has failed or a condition could not be evaluated
+	paused    bool
+	held      bool            // what is ready waits for a Continue
+	retry     bool            // of another run
+	signals   map[string]bool // ids; false once read
 }
 
 type modelTask struct {
 	node      workflow.Node
-	phase     string // "", running, timed, backoff, completed, failed, skipped
+	phase     string // "", running, timed, awaiting, backoff, completed, failed, skipped
 	attempt   int
 	startedAt time.Time
 	attemptAt time.Time
-	dueAt     time.Time // of its retry or timer
+	dueAt     time.Time // of its retry, timer or wait
+	channel   string
 	revision  domain.Revision
 	held      map[int]bool // results of conditional edges that leave it
 }
 
 func newModel(first run.Fact) *model {
-	m := &model{revision: domain.NoStream, tasks: map[string]*modelTask{}, preds: map[string][]string{}}
+	m := &model{revision: domain.NoStream, tasks: map[string]*modelTask{}, preds: map[string][]string{}, signals: map[string]bool{}}
 	if first.Graph == nil {
 		return m
 	}
@@ -106,7 +111,7 @@ func (m *model) add(f run.Fact, before []run.Fact) error {
 func (m *model) event(f run.Fact, prev run.Event) error {
 	switch e := f.Event.(type) {
 	case run.Started:
-		m.runID, m.startedAt = e.RunID, f.At
+		m.runID, m.startedAt, m.retry = e.RunID, f.At, e.RetryOf != ""
 		return must(f.Revision == 0, "is not first")
 	case run.Abandoned:
 		m.ended = "abandoned"
@@ -117,12 +122,13 @@ func (m *model) event(f run.Fact, prev run.Event) error {
 		t := m.tasks[e.Task]
 		ok := t.phase == "backoff" && e.Reason == run.ReasonRetry && !f.At.Before(t.dueAt) || t.phase == "running" && e.Reason == run.ReasonRecovered
 		t.phase, t.attempt, t.attemptAt = "running", t.attempt+1, f.At
-		return first(must(ok, "does not fit the task's phase"), must(e.Attempt == t.attempt, "attempt is not the next"), m.id(e.Task, e.TaskID))
+		return first(must(!m.paused, "begins in a pause"), must(ok, "does not fit the task's phase"), must(e.Attempt == t.attempt, "attempt is not the next"), m.id(e.Task, e.TaskID))
 	case run.TaskCompleted:
 		return m.taskCompleted(f, e, prev)
 	case run.TaskFailed:
 		t := m.tasks[e.Task]
-		ok := t.phase == "running"
+		_, tooLong := m.late(f, t)
+		ok := t.phase == "running" || tooLong || t.phase == "decided"
 		t.phase, m.mayFail = "failed", true
 		return first(must(ok, "was not running"), must(e.Attempt == t.attempt, "names another attempt"),
 			must(e.StartedAt.Equal(t.startedAt), "started_at is wrong"), m.id(e.Task, e.TaskID))
@@ -140,6 +146,40 @@ func (m *model) event(f run.Fact, prev run.Event) error {
 		t.phase, t.dueAt = "timed", e.DueAt
 		return first(must(ok, "does not follow the start of a timer"), must(!e.DueAt.Before(f.At), "is due in the past"),
 			must(!e.DueAt.After(f.At.Add(domain.TimerWaitMax)), "waits too long"), m.id(e.Task, e.TaskID))
+	case run.ApprovalRequested:
+		return first(m.awaits(f, e.Task, prev, "", e.DueAt, workflow.WaitsApproval), m.id(e.Task, e.TaskID))
+	case run.EventAwaited:
+		return first(must(e.Channel != "", "awaits nothing"), m.awaits(f, e.Task, prev, e.Channel, e.DueAt, workflow.WaitsEvent), m.id(e.Task, e.TaskID))
+	case run.ApprovalDecided:
+		t := m.tasks[e.Task]
+		ok := t.phase == "awaiting" && t.channel == ""
+		t.phase = "decided"
+		return first(must(ok, "did not wait for an approval"), must(e.Action == run.Approved || e.Action == run.Rejected, "is neither"), m.id(e.Task, e.TaskID))
+	case run.EventReceived:
+		t := m.tasks[e.Task]
+		ok := t.phase == "awaiting" && t.channel == e.Channel && e.Channel != ""
+		t.phase = "decided"
+		if e.SignalID != "" {
+			ok = ok && m.signals[e.SignalID] && e.MessageID == ""
+			m.signals[e.SignalID] = false
+		}
+		return first(must(ok, "did not wait for that event, or the signal was read already"), m.id(e.Task, e.TaskID))
+	case run.SignalReceived:
+		_, again := m.signals[e.SignalID]
+		m.signals[e.SignalID] = true
+		return must(!again, "came before")
+	case run.Paused:
+		was := m.paused
+		m.paused = true
+		return must(!was, "is paused already")
+	case run.Resumed:
+		was := m.paused
+		m.paused = false
+		return must(was, "is not paused")
+	case run.TaskReused:
+		started, ok := prev.(run.TaskStarted)
+		m.tasks[e.Task].phase = "decided"
+		return first(must(ok && started.Task == e.Task && m.retry, "does not follow the start of its task in a retry"), m.id(e.Task, e.TaskID))
 	case run.TaskSkipped:
 		t := m.tasks[e.Task]
 		want := m.verdict(e.Task)
@@ -180,14 +220,14 @@ func startOf(prev run.Event, task string) bool {
 func (m *model) taskStarted(f run.Fact, e run.TaskStarted) error {
 	t := m.tasks[e.Task]
 	want := m.verdict(e.Task)
-	ok := t.phase == ""
+	ok := t.phase == "" && !m.paused
 	t.phase, t.attempt, t.startedAt, t.attemptAt = "running", 1, f.At, f.At
 	return first(must(ok, "had begun"), must(want == "start", "must not start: "+want), must(e.Function == t.node.Type, "has another type"), m.id(e.Task, e.TaskID))
 }
 
 func (m *model) taskCompleted(f run.Fact, e run.TaskCompleted, prev run.Event) error {
 	t := m.tasks[e.Task]
-	ok := t.phase == "running" && !t.node.Timer || t.phase == "timed" && !f.At.Before(t.dueAt)
+	ok := t.phase == "running" && !t.node.Timer && t.node.Waits == "" || t.phase == "timed" && !f.At.Before(t.dueAt) && !m.paused || t.phase == "decided"
 	t.phase, t.revision = "completed", f.Revision
 	_, called := prev.(run.CallCompleted)
 	want := 0
@@ -207,7 +247,25 @@ func (m *model) taskCompleted(f run.Fact, e run.TaskCompleted, prev run.Event) e
 	}
 	return first(must(ok, "was not running"), must(want == len(e.Gates), "has gates that do not leave it"),
 		must(e.Attempt == t.attempt, "names another attempt"), must(e.StartedAt.Equal(t.startedAt), "started_at is wrong"),
-		must(called == (t.node.Calls != ""), "stands without the end of its call"), m.id(e.Task, e.TaskID))
+		must(called == (t.node.Calls != "") || reuses(prev), "stands without the end of its call"), m.id(e.Task, e.TaskID))
+}
+
+func reuses(e run.Event) bool {
+	_, ok := e.(run.TaskReused)
+	return ok
+}
+
+// late reports whether a task has waited too long.
+func (m *model) late(f run.Fact, t *modelTask) (time.Time, bool) {
+	return t.dueAt, t.phase == "awaiting" && !t.dueAt.IsZero() && !f.At.Before(t.dueAt) && !m.paused
+}
+
+func (m *model) awaits(f run.Fact, task string, prev run.Event, channel string, due time.Time, kind string) error {
+	t := m.tasks[task]
+	started, ok := prev.(run.TaskStarted)
+	ok = ok && started.Task == task && t.phase == "running" && t.node.Waits == kind
+	t.phase, t.channel, t.dueAt = "awaiting", channel, due
+	return first(must(ok, "does not follow the start of a task that waits"), must(due.IsZero() || !due.Before(f.At), "is due in the past"))
 }
 
 func (m *model) call(family, task, id string, attempt int, placed bool) error {
@@ -250,10 +308,13 @@ func (m *model) settled(c run.Command, d run.Decision) error {
 	}
 	active := 0
 	for _, t := range m.tasks {
-		if t.phase == "running" || t.phase == "backoff" || t.phase == "timed" {
+		if t.phase == "running" || t.phase == "backoff" || t.phase == "timed" || t.phase == "awaiting" {
 			active++
 		}
-		if t.phase == "running" && t.node.Timer {
+		if t.phase == "decided" {
+			return fmt.Errorf("what task %q waited for came, and it has no end", t.node.Name)
+		}
+		if t.phase == "running" && (t.node.Timer || t.node.Waits != "") {
 			return fmt.Errorf("timer %q has started and is not set", t.node.Name)
 		}
 	}
@@ -270,11 +331,12 @@ func (m *model) settled(c run.Command, d run.Decision) error {
 	if d.More {
 		return must(d.Next.HasReady(), "More without anything to do")
 	}
-	if active == domain.ParallelTasksMax {
-		return nil
+	if m.paused != d.Next.Paused {
+		return fmt.Errorf("the state says paused=%t", d.Next.Paused)
 	}
-	if s, ok := d.Events[0].(run.Started); ok && len(d.Events) == 1 && s.RunID != "" && d.Next.HasReady() {
-		return nil // held
+	m.held = (m.held || holds(c)) && !advances(c, d.Events)
+	if active == domain.ParallelTasksMax || m.paused || m.held {
+		return nil
 	}
 	for name, t := range m.tasks {
 		if t.phase == "" && m.verdict(name) != "" {
@@ -282,6 +344,36 @@ func (m *model) settled(c run.Command, d run.Decision) error {
 		}
 	}
 	return nil
+}
+
+// holds reports whether a command leaves what is ready to a Continue.
+func holds(c run.Command) bool {
+	switch c := c.(type) {
+	case run.Start:
+		return c.Hold
+	case run.DecideApproval:
+		return c.Hold
+	case run.Signal:
+		return c.Hold
+	case run.Deliver:
+		return c.Hold
+	case run.Resume:
+		return c.Hold
+	}
+	return false
+}
+
+// advances reports whether a command that gave these events starts what is ready.
+func advances(c run.Command, events []run.Event) bool {
+	switch c.(type) {
+	case run.Continue, run.CompleteTask, run.FireTimer:
+		return true
+	case run.Start, run.DecideApproval, run.Deliver, run.Resume:
+		return !holds(c)
+	case run.Signal:
+		return !holds(c) && len(events) > 1
+	}
+	return false
 }
 
 // Idle says whether the run can only go on by a result from outside.
@@ -293,6 +385,9 @@ func (h *History) Running() []int { return h.inPhase(run.TaskRunning) }
 
 // Timed: see Running; tasks that wait for a timer.
 func (h *History) Timed() []int { return h.inPhase(run.TaskTimed) }
+
+// Awaiting: see Running; tasks that wait for a decision or an event.
+func (h *History) Awaiting() []int { return h.inPhase(run.TaskAwaiting) }
 
 // BackingOff: see Running.
 func (h *History) BackingOff() []int { return h.inPhase(run.TaskBackoff) }

@@ -80,12 +80,18 @@ func Start(t TB, d workflow.Definition, input string) run.Start {
 }
 
 // Node makes a task: kind is a type name; "tool" and "llm" make calls, names that begin with
-// "pure" are pure, with "timer" timers. params is JSON, "" for {}.
+// "pure" are pure, with "timer" timers; "approval", "event" and "wait_bad" wait. params is JSON, "" for {}.
 func Node(name, kind, params string) workflow.Node {
 	if params == "" {
 		params = "{}"
 	}
 	n := workflow.Node{Name: name, Type: kind, Params: domain.Raw([]byte(params)), Pure: strings.HasPrefix(kind, "pure"), Timer: strings.HasPrefix(kind, "timer")}
+	switch kind {
+	case "approval", "wait_bad":
+		n.Waits = workflow.WaitsApproval
+	case "event":
+		n.Waits = workflow.WaitsEvent
+	}
 	if kind == "tool" || kind == "llm" {
 		n.Calls = kind
 		n.Retry = workflow.DefaultRetry()

@@ -13,10 +13,11 @@ type Fact struct {
 	Revision domain.Revision
 	At       time.Time
 	Event    Event
-	// Graph is the compiled definition and Input the input with its blobs loaded (secrets stay
-	// holes); both are set for Started only.
-	Graph *workflow.Graph
-	Input domain.Value
+	// Graph is the compiled definition, Input and Reused are the payloads of the same name with their
+	// blobs loaded (secrets stay holes); they are set for Started only.
+	Graph  *workflow.Graph
+	Input  domain.Value
+	Reused domain.Value
 }
 
 // Fold applies facts in order and returns the new state; s stays as it is.
@@ -101,20 +102,16 @@ func (s *State) change(f Fact) error {
 			return err
 		}
 		s.SecretsN += len(e.Secrets)
-		want := TaskRunning
-		if i, ok := s.Graph.Index(e.Task); ok && s.Task(i).Phase == TaskTimed {
-			want = TaskTimed
-			s.waiting--
-		}
-		return s.onTask(f, e.Task, want, func(t *Task, i int) {
-			t.DueAt = time.Time{}
+		return s.onTask(f, e.Task, s.unwait(e.Task), func(t *Task, i int) {
+			t.DueAt, t.Channel = time.Time{}, ""
 			t.Phase, t.Revision, t.Output, t.Input = TaskCompletedPhase, f.Revision, e.Output, domain.Value{}
 			s.running--
 			s.finish(i, true, e.Gates)
 		})
 	case TaskFailed:
 		s.SecretsN += len(e.Secrets)
-		return s.onTask(f, e.Task, TaskRunning, func(t *Task, _ int) {
+		return s.onTask(f, e.Task, s.unwait(e.Task), func(t *Task, _ int) {
+			t.DueAt, t.Channel = time.Time{}, ""
 			t.Phase, t.Input = TaskFailedPhase, domain.Value{}
 			t.Failures++
 			s.running--
@@ -126,6 +123,29 @@ func (s *State) change(f Fact) error {
 			t.Phase = TaskSkippedPhase
 			s.finish(i, false, nil)
 		})
+	case ApprovalRequested:
+		return s.await(f, e.Task, "", e.DueAt)
+	case EventAwaited:
+		return s.await(f, e.Task, e.Channel, e.DueAt)
+	case SignalReceived:
+		s.SecretsN += len(e.Secrets)
+		s.signals = s.signals.received(e)
+	case EventReceived:
+		if e.SignalID != "" && !s.signals.unreadHas(e.Channel, e.SignalID) {
+			return corrupt(f, "names signal %q, which did not come", e.SignalID)
+		}
+		s.signals = s.signals.read(e.Channel, e.SignalID)
+		return s.onTask(f, e.Task, TaskAwaiting, func(*Task, int) {})
+	case ApprovalDecided:
+		return s.onTask(f, e.Task, TaskAwaiting, func(*Task, int) {})
+	case TaskReused:
+		return s.onTask(f, e.Task, TaskRunning, func(*Task, int) {})
+	case Paused, Resumed:
+		_, pause := e.(Paused)
+		if pause == s.Paused {
+			return corrupt(f, "meets a run with paused=%t", s.Paused)
+		}
+		s.Paused = pause
 	case CallStarted, CallCompleted, CallFailed:
 		return nil
 	case Completed:
@@ -146,6 +166,8 @@ func (s *State) applyStarted(e Started, f Fact) error {
 	}
 	s.Phase, s.RunID, s.Source, s.FlowName, s.RunName = Running, e.RunID, e.Source, e.FlowName, e.RunName
 	s.Graph, s.Input, s.StartedAt = f.Graph, f.Input, f.At
+	s.ConnectionID, s.Endpoint, s.WorkflowID = e.ConnectionID, e.Endpoint, e.WorkflowID
+	s.reused = indexReused(f.Reused)
 	s.SecretsN = len(e.Secrets)
 	s.inputs = indexInput(f.Graph, f.Input)
 	s.tasks = newTaskPages(len(f.Graph.Nodes))
@@ -159,6 +181,28 @@ func (s *State) applyStarted(e Started, f Fact) error {
 		}
 	}
 	return nil
+}
+
+// unwait takes a task that is about to end out of the waiting ones, and returns the phase it is in.
+func (s *State) unwait(name string) TaskPhase {
+	i, ok := s.Graph.Index(name)
+	if !ok {
+		return TaskRunning
+	}
+	switch phase := s.Task(i).Phase; phase {
+	case TaskTimed, TaskAwaiting:
+		s.waiting--
+		return phase
+	default:
+		return TaskRunning
+	}
+}
+
+func (s *State) await(f Fact, name, channel string, due time.Time) error {
+	return s.onTask(f, name, TaskRunning, func(t *Task, _ int) {
+		t.Phase, t.Channel, t.DueAt = TaskAwaiting, channel, due
+		s.waiting++
+	})
 }
 
 // checkGates refuses results of edges that do not leave the task: they would be applied to others.

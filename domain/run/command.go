@@ -27,9 +27,14 @@ type Start struct {
 	Graph           *workflow.Graph
 	Input           domain.Value
 	BodySHA256      string
-	Secrets         []Secret
-	Node            string // incarnation that will run the tasks
-	Hold            bool   // record the start only; tasks start on the first Continue
+	ConnectionID    string
+	Metadata        domain.Value // object or absent
+	// RetryOf and Reused: see Started.
+	RetryOf string
+	Reused  domain.Value
+	Secrets []Secret
+	Node    string // incarnation that will run the tasks
+	Hold    bool   // record the start only; tasks start on the first Continue
 }
 
 // Abandon takes the place of a start that never came.
@@ -76,11 +81,63 @@ type StartAttempt struct {
 	Node string
 }
 
-// FireTimer completes a task whose timer is due, and goes on.
+// FireTimer completes a task whose timer is due and goes on, or fails one whose wait has lasted too
+// long.
 type FireTimer struct {
 	At   time.Time
 	Task string
 	Node string // incarnation for the tasks that start now
+}
+
+// What ends a wait or a pause may be held: its facts are recorded, and what follows from them starts on the
+// next Continue.
+
+// DecideApproval ends a wait for a decision.
+type DecideApproval struct {
+	At       time.Time
+	Task     string // "" for the only one that waits
+	Action   string // Approved or Rejected
+	Approver string
+	Comment  string
+	Node     string // incarnation for the tasks that start now
+	Hold     bool
+}
+
+// Signal gives the run a message.
+type Signal struct {
+	At       time.Time
+	SignalID string
+	Name     string
+	Payload  domain.Value // checked JSON
+	Secrets  []Secret
+	Node     string // incarnation for the tasks that start now
+	Hold     bool
+}
+
+// Deliver ends a task's wait with a message of a channel.
+type Deliver struct {
+	At        time.Time
+	Task      string
+	Channel   string
+	MessageID string       // the message's place in its channel
+	Payload   domain.Value // checked JSON
+	Secrets   []Secret
+	Node      string // incarnation for the tasks that start now
+	Hold      bool
+}
+
+// Pause lets nothing new begin.
+type Pause struct {
+	At     time.Time
+	Reason string
+}
+
+// Resume ends a pause and starts what is ready.
+type Resume struct {
+	At     time.Time
+	Reason string
+	Node   string
+	Hold   bool
 }
 
 // Recover begins a new attempt of every running task whose attempt belongs to another incarnation.
@@ -95,15 +152,20 @@ type Cancel struct {
 	Reason string
 }
 
-func (Start) runCommand()        {}
-func (Abandon) runCommand()      {}
-func (Continue) runCommand()     {}
-func (CompleteTask) runCommand() {}
-func (FailTask) runCommand()     {}
-func (StartAttempt) runCommand() {}
-func (FireTimer) runCommand()    {}
-func (Recover) runCommand()      {}
-func (Cancel) runCommand()       {}
+func (Start) runCommand()          {}
+func (Abandon) runCommand()        {}
+func (Continue) runCommand()       {}
+func (CompleteTask) runCommand()   {}
+func (FailTask) runCommand()       {}
+func (StartAttempt) runCommand()   {}
+func (FireTimer) runCommand()      {}
+func (DecideApproval) runCommand() {}
+func (Signal) runCommand()         {}
+func (Deliver) runCommand()        {}
+func (Pause) runCommand()          {}
+func (Resume) runCommand()         {}
+func (Recover) runCommand()        {}
+func (Cancel) runCommand()         {}
 
 // Compute evaluates what is pure: pure nodes, the conditions of edges, templates and the instants
 // of timers. It is deterministic,
@@ -117,8 +179,17 @@ type Compute interface {
 	// Render evaluates the "{{ expression }}" in the strings of an object of parameters as they stand
 	// in the definition. Its error names the place and the fault, and may be shown.
 	Render(params domain.Value, scope Scope) (domain.Value, error)
+	// Await tells what a task that begins to wait at the given instant with this input waits for.
+	Await(function string, input domain.Value, at time.Time) (Wait, error)
 	// Due tells until when a timer waits that starts at the given instant with this input.
 	Due(function string, input domain.Value, at time.Time) (time.Time, error)
+}
+
+// Wait is what a task waits for.
+type Wait struct {
+	Request domain.Value // object that says what is to be decided; of an approval
+	Channel string       // of an event
+	Due     time.Time    // when it has waited too long; zero for never
 }
 
 // Upstream is one dependency of a task.

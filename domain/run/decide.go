@@ -78,8 +78,8 @@ func (d *decider) decide(c Command) error {
 		return domain.E(domain.KindRefused, "decide", "", "the run does not exist")
 	}
 	if d.state.Phase.Ended() {
-		if _, cancel := c.(Cancel); cancel {
-			return domain.E(domain.KindRefused, "cancel run", d.state.RunID, "the run has already ended as "+d.state.Phase.String()).WithCode("RUN_ENDED")
+		if op := asked(c); op != "" {
+			return domain.E(domain.KindRefused, op, d.state.RunID, "the run has already ended as "+d.state.Phase.String()).WithCode("RUN_ENDED")
 		}
 		return nil
 	}
@@ -99,16 +99,31 @@ func (d *decider) decide(c Command) error {
 	case FireTimer:
 		d.at, d.node = c.At, c.Node
 		d.fireTimer(c)
+	case DecideApproval:
+		d.at, d.node = c.At, c.Node
+		return d.decideApproval(c)
+	case Signal:
+		d.at, d.node = c.At, c.Node
+		return d.signal(c)
+	case Deliver:
+		d.at, d.node = c.At, c.Node
+		d.deliver(c)
+	case Pause:
+		d.at = c.At
+		return d.pause(c)
+	case Resume:
+		d.at, d.node = c.At, c.Node
+		return d.resume(c)
 	case Recover:
 		d.at, d.node = c.At, c.Node
 		d.recover()
 	case Cancel:
-		if textSize(c.Reason) > reasonBytesMax {
-			return domain.E(domain.KindUnprocessable, "cancel run", d.state.RunID, fmt.Sprintf(
-				"is longer than %d bytes; give a shorter reason", reasonBytesMax)).WithField("reason").WithCode("REASON_TOO_LONG")
+		reason, err := d.reason("cancel run", c.Reason)
+		if err != nil {
+			return err
 		}
 		d.at = c.At
-		d.emit(Fact{Event: Cancelled{StartedAt: d.state.StartedAt, Reason: strings.ToValidUTF8(c.Reason, "\ufffd"), Results: d.results()}})
+		d.emit(Fact{Event: Cancelled{StartedAt: d.state.StartedAt, Reason: reason, Results: d.results()}})
 	default:
 		return domain.E(domain.KindInternal, "decide", d.state.RunID, fmt.Sprintf("unknown command %T", c))
 	}
@@ -145,12 +160,16 @@ func (d *decider) start(c Start) error {
 	started := Started{
 		RunID: c.RunID, Source: c.Source, FlowName: c.FlowName, RunName: c.RunName, WorkflowID: c.WorkflowID, WorkflowVersion: c.WorkflowVersion, Endpoint: c.Endpoint,
 		Definition: d.inline(c.Definition), Input: d.inline(input), BodySHA256: c.BodySHA256, Secrets: c.Secrets,
+		ConnectionID: c.ConnectionID, Metadata: d.detail(c.Metadata), RetryOf: c.RetryOf,
+	}
+	if !c.Reused.Absent() {
+		started.Reused = d.inline(c.Reused)
 	}
 	if size := eventSize(started); size > stepBytesMax {
 		return domain.E(domain.KindUnprocessable, "start run", c.RunID, fmt.Sprintf(
 			"the secrets in the definition and the input take %d bytes of its first event, at most %d are allowed; pass fewer secrets", size, stepBytesMax)).WithCode("START_TOO_LARGE")
 	}
-	d.emit(Fact{Graph: c.Graph, Input: input, Event: started})
+	d.emit(Fact{Graph: c.Graph, Input: input, Reused: c.Reused, Event: started})
 	if !c.Hold {
 		d.advance()
 	}
@@ -254,7 +273,7 @@ func (d *decider) scope(i int, output domain.Value) Scope {
 // when every task has its end.
 func (d *decider) advance() {
 	s := d.state
-	for s.Phase == Running && len(s.ready) > 0 && s.running < domain.ParallelTasksMax {
+	for s.HasReady() {
 		i := int(s.ready[0])
 		if reason := d.skip(i); reason != "" {
 			skipped := TaskSkipped{Task: s.Graph.Nodes[i].Name, Reason: reason}
@@ -302,14 +321,22 @@ func (d *decider) startTask(i int) bool {
 		started.Input = domain.Raw([]byte("{}"))
 	}
 	need := eventSize(started) + eventBytesFixed + textSize(node.Name, node.Type)
-	if node.Pure {
+	if _, again := s.reused[node.Name]; node.Pure || again || node.Waits != "" {
 		need += valueBytesMax + gateBytes*len(s.Graph.Gates[i])
+		if !node.Pure {
+			need += 2 * (eventBytesFixed + textSize(node.Name) + ChannelBytesMax)
+		}
 	}
 	if !d.room(need) {
 		d.blobs, d.blobbed = blobs, blobbed
 		return false
 	}
 	d.emit(Fact{Event: started})
+	if again, ok := s.reused[node.Name]; ok {
+		d.pure += 3
+		d.reuse(i, again)
+		return true
+	}
 	if node.Templates && !node.Pure {
 		d.pure += 2 // it took the time of a computation
 	}
@@ -331,6 +358,9 @@ func (d *decider) startTask(i int) bool {
 	case node.Timer:
 		d.starts++
 		d.setTimer(i, input)
+	case node.Waits != "":
+		d.starts++
+		d.await(i, input)
 	default:
 		d.starts++
 	}
@@ -356,7 +386,7 @@ func (d *decider) computeTask(i int, input domain.Value) {
 }
 
 func (d *decider) deadline(node *workflow.Node) time.Time {
-	if node.Timeout <= 0 || node.Pure || node.Timer {
+	if node.Timeout <= 0 || node.Pure || node.Timer || node.Waits != "" {
 		return time.Time{}
 	}
 	return domain.Instant(d.at.Add(node.Timeout))
@@ -407,7 +437,7 @@ func (d *decider) failForGood(i int, e ErrorInfo, partial domain.Value, secrets 
 
 func (d *decider) startAttempt(c StartAttempt) {
 	i, ok := d.state.Graph.Index(c.Task)
-	if !ok || d.state.Task(i).Phase != TaskBackoff || d.state.Task(i).DueAt.After(c.At) {
+	if !ok || d.state.Paused || d.state.Task(i).Phase != TaskBackoff || d.state.Task(i).DueAt.After(c.At) {
 		return
 	}
 	d.attempt(i, ReasonRetry)
@@ -428,7 +458,7 @@ func (d *decider) attempt(i int, reason string) {
 func (d *decider) recover() {
 	for i := range d.state.Graph.Nodes {
 		t := d.state.Task(i)
-		if d.state.Phase != Running || t.Phase != TaskRunning || t.Node == d.node {
+		if d.state.Phase != Running || d.state.Paused || t.Phase != TaskRunning || t.Node == d.node {
 			continue
 		}
 		if !d.room(2 * (eventBytesFixed + textSize(d.state.Graph.Nodes[i].Name, d.state.Graph.Nodes[i].Type))) {

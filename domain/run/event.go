@@ -34,7 +34,14 @@ type Started struct {
 	Definition      domain.Value // see wire.Definition
 	Input           domain.Value // object; the run's input after overrides
 	BodySHA256      string       // of the request, to tell a repeat from a different request; may be ""
-	Secrets         []Secret
+	ConnectionID    string       // of the socket it was asked for on; "" if none
+	Metadata        domain.Value // what the client said beside the input; object or absent
+	// RetryOf is the execution that this run goes on from; "" if it begins at the beginning. Reused
+	// holds what that run's tasks gave that are not done again: {task: {"offset": n, "output": …}};
+	// absent if there is none.
+	RetryOf string
+	Reused  domain.Value
+	Secrets []Secret
 }
 
 // Abandoned takes revision 0 of a run that was named but never started (contract D6).
@@ -112,6 +119,74 @@ type TimerSet struct {
 	DueAt        time.Time
 }
 
+// ApprovalRequested says that a task waits for somebody's decision. It follows the task's start in the
+// same append.
+type ApprovalRequested struct {
+	Task, TaskID string
+	Iteration    int
+	Request      domain.Value // object: what is to be decided, and by whom
+	DueAt        time.Time    // when it fails; zero if it waits for ever
+}
+
+// The decisions about an approval.
+const (
+	Approved = "approved"
+	Rejected = "rejected"
+)
+
+// ApprovalDecided says how. The end of the task follows in the same append. Who is authenticated as
+// having decided stands in the event's metadata.
+type ApprovalDecided struct {
+	Task, TaskID string
+	Iteration    int
+	Action       string // Approved or Rejected
+	Approver     string // who it was by the client's word; "" if it did not say
+	Comment      string
+}
+
+// EventAwaited says that a task waits for a signal to its run, or a message of a channel, of that name.
+// It follows the task's start in the same append.
+type EventAwaited struct {
+	Task, TaskID string
+	Iteration    int
+	Channel      string
+	DueAt        time.Time // when it fails; zero if it waits for ever
+}
+
+// EventReceived says what a task that waited for an event got: a signal to its run, or a message of a
+// channel. The end of the task follows in the same append and holds the payload.
+type EventReceived struct {
+	Task, TaskID string
+	Iteration    int
+	Channel      string
+	SignalID     string // "" if it was a channel's message
+	MessageID    string // of the channel's message; "" if it was a signal
+}
+
+// SignalReceived is a message to the run alone. It ends the wait of one task, now or when one begins
+// to wait for it.
+type SignalReceived struct {
+	SignalID string // equal ids are one signal
+	Name     string
+	Payload  domain.Value
+	Secrets  []Secret
+}
+
+// Paused says that nothing new begins until the run is resumed: no task, no attempt, no end of a timer.
+// What runs already goes on to its end.
+type Paused struct{ Reason string }
+
+// Resumed ends a pause.
+type Resumed struct{ Reason string }
+
+// TaskReused says that a task's output is that of the run which this one is a retry of. It stands
+// between the task's start and its completion in the same append.
+type TaskReused struct {
+	Task, TaskID string
+	Iteration    int
+	Offset       domain.Revision // of its task_completed in that run
+}
+
 // TaskSkipped says that a task will not run, and why.
 type TaskSkipped struct {
 	Task   string
@@ -187,6 +262,14 @@ func (TaskFailed) runEvent()         {}
 func (TaskRetryScheduled) runEvent() {}
 func (TimerSet) runEvent()           {}
 func (TaskSkipped) runEvent()        {}
+func (ApprovalRequested) runEvent()  {}
+func (ApprovalDecided) runEvent()    {}
+func (EventAwaited) runEvent()       {}
+func (EventReceived) runEvent()      {}
+func (SignalReceived) runEvent()     {}
+func (Paused) runEvent()             {}
+func (Resumed) runEvent()            {}
+func (TaskReused) runEvent()         {}
 func (CallStarted) runEvent()        {}
 func (CallCompleted) runEvent()      {}
 func (CallFailed) runEvent()         {}

@@ -3,6 +3,7 @@ package run_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -22,8 +23,11 @@ func finish(t *rapid.T, h *domaintest.History) {
 		at := h.State.LastAt.Add(time.Millisecond)
 		running := h.Running()
 		var c run.Command
+		awaiting := h.Awaiting()
 		switch {
-		case h.State.HasReady():
+		case h.State.Paused:
+			c = run.Resume{At: at, Node: "n1"}
+		case h.State.HasReady() || h.State.Active() == 0:
 			c = run.Continue{At: at, Node: "n1"}
 		case len(running) > 0:
 			i := running[rapid.IntRange(0, len(running)-1).Draw(t, "next")]
@@ -31,6 +35,8 @@ func finish(t *rapid.T, h *domaintest.History) {
 				At: at, Task: h.State.Graph.Nodes[i].Name, Attempt: int(h.State.Task(i).Attempt),
 				Output: domaintest.Output(t), Details: domain.Raw([]byte(`{}`)), Node: "n1",
 			}
+		case len(awaiting) > 0 && rapid.Bool().Draw(t, "comes"):
+			c = answer(t, h, awaiting, at)
 		default:
 			c = due(t, h, at)
 		}
@@ -39,6 +45,19 @@ func finish(t *rapid.T, h *domaintest.History) {
 			t.Fatalf("%T gave %d events, %v", c, len(d.Events), err)
 		}
 	}
+}
+
+// answer is what one of the tasks that wait for it wait for.
+func answer(t *rapid.T, h *domaintest.History, awaiting []int, at time.Time) run.Command {
+	i := awaiting[rapid.IntRange(0, len(awaiting)-1).Draw(t, "awaiting")]
+	name, channel := h.State.Graph.Nodes[i].Name, h.State.Task(i).Channel
+	switch {
+	case channel == "":
+		return run.DecideApproval{At: at, Task: name, Action: run.Approved, Node: "n1"}
+	case rapid.Bool().Draw(t, "by signal"):
+		return run.Signal{At: at, SignalID: "finish " + name + strconv.Itoa(int(h.State.Revision)), Name: channel, Payload: domaintest.Output(t), Node: "n1"}
+	}
+	return run.Deliver{At: at, Task: name, Channel: channel, MessageID: "1", Payload: domaintest.Output(t), Node: "n1"}
 }
 
 // due is the command for one of the tasks that wait, at its instant or later.
@@ -52,6 +71,12 @@ func due(t *rapid.T, h *domaintest.History, at time.Time) run.Command {
 		if h.State.Task(i).DueAt.Before(until) {
 			t.Fatalf("task %d goes on at %s, the run says %s", i, h.State.Task(i).DueAt, until)
 		}
+	}
+	if awaiting := h.Awaiting(); len(waiting) == 0 {
+		if len(awaiting) == 0 || !until.IsZero() && h.State.Task(awaiting[0]).DueAt.IsZero() && len(awaiting) == 1 {
+			t.Fatalf("%d tasks wait for a message, the run says until %s", len(awaiting), until)
+		}
+		return answer(t, h, awaiting, at)
 	}
 	i := waiting[rapid.IntRange(0, len(waiting)-1).Draw(t, "waiting")]
 	if due := h.State.Task(i).DueAt; due.After(at) {

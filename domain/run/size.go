@@ -42,7 +42,7 @@ func eventSize(e Event) int {
 	switch e := e.(type) {
 	case Started:
 		n += textSize(e.RunID, e.Source, e.FlowName, e.RunName, e.WorkflowID, e.Endpoint, e.BodySHA256) +
-			valueSize(e.Definition) + valueSize(e.Input) + secretsSize(e.Secrets)
+			textSize(e.ConnectionID, e.RetryOf) + valueSize(e.Definition) + valueSize(e.Input) + valueSize(e.Metadata) + valueSize(e.Reused) + secretsSize(e.Secrets)
 	case Abandoned:
 		n += textSize(e.RunID)
 	case TaskStarted:
@@ -58,6 +58,22 @@ func eventSize(e Event) int {
 	case TimerSet:
 		n += textSize(e.Task)
 	case TaskSkipped:
+		n += textSize(e.Task)
+	case ApprovalRequested:
+		n += textSize(e.Task) + valueSize(e.Request)
+	case ApprovalDecided:
+		n += textSize(e.Task, e.Approver, e.Comment)
+	case EventAwaited:
+		n += textSize(e.Task, e.Channel)
+	case EventReceived:
+		n += textSize(e.Task, e.Channel, e.SignalID, e.MessageID)
+	case SignalReceived:
+		n += textSize(e.SignalID, e.Name) + valueSize(e.Payload) + secretsSize(e.Secrets)
+	case Paused:
+		n += textSize(e.Reason)
+	case Resumed:
+		n += textSize(e.Reason)
+	case TaskReused:
 		n += textSize(e.Task)
 	case CallStarted:
 		n += textSize(e.Task, e.Function)

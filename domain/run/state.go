@@ -40,7 +40,8 @@ const (
 	TaskCompletedPhase
 	TaskFailedPhase
 	TaskSkippedPhase
-	TaskTimed // waiting for its timer at DueAt
+	TaskTimed    // waiting for its timer at DueAt
+	TaskAwaiting // waiting for a decision or a message; fails at DueAt unless that is zero
 )
 
 // Task is the state of one node.
@@ -54,7 +55,8 @@ type Task struct {
 	Node      string          // incarnation of the current attempt
 	StartedAt time.Time       // of the first attempt
 	AttemptAt time.Time       // of the current attempt
-	DueAt     time.Time       // in TaskBackoff and TaskTimed: when it goes on
+	DueAt     time.Time       // in TaskBackoff and TaskTimed: when it goes on; in TaskAwaiting: when it fails
+	Channel   string          // in TaskAwaiting: what an event must be named; "" for an approval
 	Revision  domain.Revision // of task_completed
 	Input     domain.Value    // while not ended
 	Output    domain.Value    // once completed
@@ -77,12 +79,19 @@ type State struct {
 	SecretsN  int             // secrets so far
 	Error     ErrorInfo       // why the run failed; zero otherwise
 	FailedBy  string          // the task that failed it
+	Paused    bool
+	// ConnectionID and Endpoint say where the run was asked for.
+	ConnectionID string
+	Endpoint     string
+	WorkflowID   string
 
 	inputs  map[string]domain.Value // members of Input by key; shared, never changed
+	reused  map[string]reused       // by task; shared, never changed
+	signals signals
 	tasks   taskPages
 	ready   []int32 // tasks in TaskReady, in the order they became so
-	running int32   // tasks in TaskRunning, TaskBackoff or TaskTimed
-	waiting int32   // of these, the ones in TaskBackoff or TaskTimed
+	running int32   // tasks in TaskRunning, TaskBackoff, TaskTimed or TaskAwaiting
+	waiting int32   // of these, all but the ones in TaskRunning
 	open    int     // tasks without an end
 }
 
@@ -105,17 +114,21 @@ func (s *State) Active() int { return int(s.running) }
 
 // HasReady reports whether a Continue would have something to do.
 func (s *State) HasReady() bool {
-	return s.Phase == Running && len(s.ready) > 0 && s.running < domain.ParallelTasksMax
+	return s.Phase == Running && !s.Paused && len(s.ready) > 0 && s.running < domain.ParallelTasksMax
 }
 
-// WaitsUntil reports whether all that the run can do is to wait for an instant, and for which: its
-// tasks that have started and have no end wait for retries or timers, and it is the earliest of
-// these. It looks at every task only if so.
+// WaitsUntil reports whether all that the run can do is to wait, and until when: its tasks that have
+// started and have no end wait for retries, timers, decisions or messages, and it is the earliest
+// instant of these; zero if only a command can bring it on, as one that is paused. It looks at every
+// task only if so.
 func (s *State) WaitsUntil() (time.Time, bool) {
-	if s.Phase != Running || s.waiting == 0 || s.waiting < s.running || s.HasReady() {
+	if s.Phase != Running || s.waiting < s.running || s.HasReady() || s.waiting == 0 && !s.Paused {
 		return time.Time{}, false
 	}
 	var earliest time.Time
+	if s.Paused {
+		return earliest, true
+	}
 	for i := range s.Tasks() {
 		t := s.Task(i)
 		if t.Waits() && (earliest.IsZero() || t.DueAt.Before(earliest)) {
@@ -125,8 +138,10 @@ func (s *State) WaitsUntil() (time.Time, bool) {
 	return earliest, true
 }
 
-// Waits reports whether the task waits for an instant.
-func (t *Task) Waits() bool { return t.Phase == TaskBackoff || t.Phase == TaskTimed }
+// Waits reports whether something becomes of the task at DueAt.
+func (t *Task) Waits() bool {
+	return t.Phase == TaskBackoff || t.Phase == TaskTimed || t.Phase == TaskAwaiting && !t.DueAt.IsZero()
+}
 
 // fork returns a state that may be changed without s noticing.
 func (s *State) fork() *State {

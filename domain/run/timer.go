@@ -35,7 +35,14 @@ func dueInstant(due, at time.Time) time.Time {
 // fireTimer completes a task whose timer is due; an early or late one is dropped.
 func (d *decider) fireTimer(c FireTimer) {
 	i, ok := d.state.Graph.Index(c.Task)
-	if !ok || d.state.Task(i).Phase != TaskTimed || d.state.Task(i).DueAt.After(c.At) {
+	if !ok || d.state.Paused || !d.state.Task(i).Waits() || d.state.Task(i).DueAt.After(c.At) {
+		return
+	}
+	switch d.state.Task(i).Phase {
+	case TaskAwaiting:
+		d.waitedTooLong(i)
+		return
+	case TaskBackoff:
 		return
 	}
 	output := timerOutput(d.state.Task(i).StartedAt, d.at)

@@ -8,7 +8,8 @@ import (
 // runTypes are the stored types of runs that decodeRun knows.
 var runTypes = []string{
 	RunStarted, RunAbandoned, RunTaskStarted, RunTaskAttemptStarted, RunTaskCompleted, RunTaskFailed,
-	RunTaskRetryScheduled, RunTimerSet, RunTaskSkipped, RunToolStarted, RunToolCompleted, RunToolFailed,
+	RunTaskRetryScheduled, RunTimerSet, RunTaskSkipped, RunTaskReused, RunApprovalRequested, RunApprovalDecided,
+	RunEventAwaited, RunEventReceived, RunSignalReceived, RunPaused, RunResumed, RunToolStarted, RunToolCompleted, RunToolFailed,
 	RunLLMStarted, RunLLMCompleted, RunLLMFailed, RunCompleted, RunFailed, RunCancelled,
 }
 
@@ -65,6 +66,22 @@ func (r *reader) runEvent(typ string) run.Event {
 		return r.timerSet()
 	case RunTaskSkipped:
 		return r.taskSkipped()
+	case RunTaskReused:
+		return r.taskReused()
+	case RunApprovalRequested:
+		return r.approvalRequested()
+	case RunApprovalDecided:
+		return r.approvalDecided()
+	case RunEventAwaited:
+		return r.eventAwaited()
+	case RunEventReceived:
+		return r.eventReceived()
+	case RunSignalReceived:
+		return r.signalReceived()
+	case RunPaused:
+		return r.paused()
+	case RunResumed:
+		return r.resumed()
 	case RunToolStarted:
 		return r.callStarted("tool")
 	case RunToolCompleted:

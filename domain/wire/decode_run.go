@@ -29,6 +29,14 @@ func (r *reader) started() run.Started {
 			e.Input = r.value()
 		case "body_sha256":
 			e.BodySHA256 = r.Text()
+		case "connection_id":
+			e.ConnectionID = r.Text()
+		case "metadata":
+			e.Metadata = r.value()
+		case "retry_of":
+			e.RetryOf = r.Text()
+		case "reused":
+			e.Reused = r.value()
 		case "secrets":
 			e.Secrets = r.secrets()
 		default:

@@ -45,6 +45,7 @@ func nodeValue(n *workflow.Node) domain.Value {
 	if n.Timer {
 		o.Add("timer", domain.Raw([]byte("true")))
 	}
+	text("waits", n.Waits)
 	if n.Templates {
 		o.Add("templates", domain.Raw([]byte("true")))
 	}
@@ -119,6 +120,8 @@ func (r *reader) node() (n workflow.Node) {
 			n.Pure = r.Bool()
 		case "timer":
 			n.Timer = r.Bool()
+		case "waits":
+			n.Waits = r.Text()
 		case "templates":
 			n.Templates = r.Bool()
 		case "timeout":

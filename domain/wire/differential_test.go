@@ -146,6 +146,7 @@ func valueOf(b []byte, pointer string) []byte {
 }
 
 var fieldNames = strings.Fields(`run_id source flow_name run_name workflow_id workflow_version endpoint definition input body_sha256 secrets
+ connection_id metadata retry_of reused offset request action approver comment channel signal_id message_id payload waits
 	task task_id iteration node function deadline attempt reason started_at output gates error partial_results retry_at due_at details results
 	at sealed fp blob bytes id ciphertext edge holds type code message json holes name description endpoint graph execution_id endpoint_id
 	slug key_sha256 actor kind via command_id $correlationId $causationId traceparent prev data_sha256 nodes edges tag calls pure timer

@@ -68,7 +68,7 @@ func requireRows(t *testing.T, typ, body string, data []byte) {
 		fields = append(fields, "details")
 	}
 	if typ == wire.RunStarted { // in samples of their own, since stored bytes are never edited
-		fields = append(fields, "workflow_version", "endpoint")
+		fields = append(fields, "workflow_version", "endpoint", "connection_id", "metadata", "retry_of", "reused")
 	}
 	var rows []string
 	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(body, -1) {

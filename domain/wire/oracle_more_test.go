@@ -89,6 +89,7 @@ type nodeJSON struct {
 	Calls     string          `json:"calls"`
 	Pure      bool            `json:"pure"`
 	Timer     bool            `json:"timer"`
+	Waits     string          `json:"waits"`
 	Templates bool            `json:"templates"`
 	Timeout   duration        `json:"timeout"`
 	Retry     retryJSON       `json:"retry"`
@@ -129,7 +130,7 @@ func oracleDefinition(data []byte) (workflow.Definition, error) {
 	d := workflow.Definition{Edges: w.Edges, Nodes: make([]workflow.Node, len(w.Nodes))}
 	for i, n := range w.Nodes {
 		d.Nodes[i] = workflow.Node{
-			Name: n.Name, Type: n.Type, Tag: n.Tag, Calls: n.Calls, Pure: n.Pure, Timer: n.Timer, Templates: n.Templates, Timeout: time.Duration(n.Timeout),
+			Name: n.Name, Type: n.Type, Tag: n.Tag, Calls: n.Calls, Pure: n.Pure, Timer: n.Timer, Waits: n.Waits, Templates: n.Templates, Timeout: time.Duration(n.Timeout),
 			Retry: workflow.Retry{
 				Attempts: n.Retry.Attempts, Initial: time.Duration(n.Retry.Initial), Factor: n.Retry.Factor,
 				Max: time.Duration(n.Retry.Max), Jitter: n.Retry.Jitter,

@@ -28,6 +28,14 @@ var oracleRuns = map[string]decoder{
 	wire.RunTaskRetryScheduled: decodeAs[taskRetryScheduledV1],
 	wire.RunTimerSet:           decodeAs[timerSetV1],
 	wire.RunTaskSkipped:        decodeAs[taskSkippedV1],
+	wire.RunTaskReused:         decodeAs[taskReusedV1],
+	wire.RunApprovalRequested:  decodeAs[approvalRequestedV1],
+	wire.RunApprovalDecided:    decodeAs[approvalDecidedV1],
+	wire.RunEventAwaited:       decodeAs[eventAwaitedV1],
+	wire.RunEventReceived:      decodeAs[eventReceivedV1],
+	wire.RunSignalReceived:     decodeAs[signalReceivedV1],
+	wire.RunPaused:             decodeAs[pausedV1],
+	wire.RunResumed:            decodeAs[resumedV1],
 	wire.RunToolStarted:        decodeCall("tool", callStarted),
 	wire.RunToolCompleted:      decodeCall("tool", callCompleted),
 	wire.RunToolFailed:         decodeCall("tool", callFailed),
@@ -149,6 +157,10 @@ type startedV1 struct {
 	Definition      value      `json:"definition"`
 	Input           value      `json:"input"`
 	BodySHA256      string     `json:"body_sha256"`
+	ConnectionID    string     `json:"connection_id"`
+	Metadata        *value     `json:"metadata"`
+	RetryOf         string     `json:"retry_of"`
+	Reused          *value     `json:"reused"`
 	Secrets         []secretV1 `json:"secrets"`
 }
 
@@ -156,6 +168,7 @@ func (w startedV1) event() run.Event {
 	return run.Started{
 		RunID: w.RunID, Source: w.Source, FlowName: w.FlowName, RunName: w.RunName, WorkflowID: w.WorkflowID, WorkflowVersion: w.WorkflowVersion, Endpoint: w.Endpoint,
 		Definition: w.Definition.domain(), Input: w.Input.domain(), BodySHA256: w.BodySHA256, Secrets: secretsOf(w.Secrets),
+		ConnectionID: w.ConnectionID, Metadata: w.Metadata.optional(), RetryOf: w.RetryOf, Reused: w.Reused.optional(),
 	}
 }
 

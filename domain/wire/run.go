@@ -17,6 +17,14 @@ const (
 	RunTaskRetryScheduled = "run.task_retry_scheduled.v1"
 	RunTimerSet           = "run.timer_set.v1"
 	RunTaskSkipped        = "run.task_skipped.v1"
+	RunTaskReused         = "run.task_reused.v1"
+	RunApprovalRequested  = "run.approval_requested.v1"
+	RunApprovalDecided    = "run.approval_decided.v1"
+	RunEventAwaited       = "run.event_awaited.v1"
+	RunEventReceived      = "run.event_received.v1"
+	RunSignalReceived     = "run.signal_received.v1"
+	RunPaused             = "run.paused.v1"
+	RunResumed            = "run.resumed.v1"
 	RunToolStarted        = "run.tool_started.v1"
 	RunToolCompleted      = "run.tool_completed.v1"
 	RunToolFailed         = "run.tool_failed.v1"
@@ -67,6 +75,10 @@ func EncodeRun(e run.Event) (typ string, data []byte) {
 		o.value("definition", e.Definition)
 		o.value("input", e.Input)
 		o.strOpt("body_sha256", e.BodySHA256)
+		o.strOpt("connection_id", e.ConnectionID)
+		o.valueOpt("metadata", e.Metadata)
+		o.strOpt("retry_of", e.RetryOf)
+		o.valueOpt("reused", e.Reused)
 		secrets(o, e.Secrets)
 	case run.Abandoned:
 		typ = RunAbandoned
@@ -123,6 +135,44 @@ func EncodeRun(e run.Event) (typ string, data []byte) {
 		typ = RunTaskSkipped
 		o.str("task", e.Task)
 		o.str("reason", e.Reason)
+	case run.TaskReused:
+		typ = RunTaskReused
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.int("offset", int64(e.Offset))
+	case run.ApprovalRequested:
+		typ = RunApprovalRequested
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.value("request", e.Request)
+		o.instantOpt("due_at", e.DueAt)
+	case run.ApprovalDecided:
+		typ = RunApprovalDecided
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.str("action", e.Action)
+		o.strOpt("approver", e.Approver)
+		o.strOpt("comment", e.Comment)
+	case run.EventAwaited:
+		typ = RunEventAwaited
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.str("channel", e.Channel)
+		o.instantOpt("due_at", e.DueAt)
+	case run.EventReceived:
+		typ = RunEventReceived
+		task(o, e.Task, e.TaskID, e.Iteration)
+		o.str("channel", e.Channel)
+		o.strOpt("signal_id", e.SignalID)
+		o.strOpt("message_id", e.MessageID)
+	case run.SignalReceived:
+		typ = RunSignalReceived
+		o.str("signal_id", e.SignalID)
+		o.str("name", e.Name)
+		o.value("payload", e.Payload)
+		secrets(o, e.Secrets)
+	case run.Paused:
+		typ = RunPaused
+		o.strOpt("reason", e.Reason)
+	case run.Resumed:
+		typ = RunResumed
+		o.strOpt("reason", e.Reason)
 	case run.CallStarted:
 		typ = callType(e.Family, RunToolStarted, RunLLMStarted)
 		task(o, e.Task, e.TaskID, e.Iteration)

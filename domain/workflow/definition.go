@@ -20,7 +20,7 @@ type Definition struct {
 	Edges []Edge
 }
 
-// Node is one vertex. The traits (Pure, Timer, Templates, Calls, Retry, Timeout) are resolved from the node's type
+// Node is one vertex. The traits (Pure, Timer, Waits, Templates, Calls, Retry, Timeout) are resolved from the node's type
 // when the run starts and are stored with it, so that a later change of a type never changes the
 // meaning of an old run.
 type Node struct {
@@ -34,11 +34,20 @@ type Node struct {
 	Templates bool
 	// Timer says that the task waits until an instant that is worked out when it starts, without
 	// any attempt in between. It is neither Pure nor does it make Calls.
-	Timer   bool
+	Timer bool
+	// Waits says for what the task waits without any attempt of its own, WaitsApproval or WaitsEvent;
+	// "" for none. Such a task is neither Pure nor a Timer nor does it make Calls.
+	Waits   string
 	Calls   string // family of call events around the task: "", "tool" or "llm"
 	Retry   Retry
 	Timeout time.Duration // of one attempt; 0 = the executor's default
 }
+
+// What a task may wait for.
+const (
+	WaitsApproval = "approval" // somebody's decision
+	WaitsEvent    = "event"    // a signal to the run, or a message of a channel
+)
 
 // Edge orders Target after Source. With a condition it also gates: of a target's conditional
 // edges at least one must hold, else the target is skipped (contract D9).

@@ -138,6 +138,10 @@ func (g *Graph) checkNodes() error {
 			return fault(at+"/timeout", "is negative; leave it out for the default")
 		case n.Timer && (n.Pure || n.Calls != ""):
 			return fault(at+"/timer", "cannot be set for a task that computes or calls")
+		case n.Waits != "" && n.Waits != WaitsApproval && n.Waits != WaitsEvent:
+			return fault(at+"/waits", "must be "+WaitsApproval+" or "+WaitsEvent)
+		case n.Waits != "" && (n.Pure || n.Timer || n.Calls != ""):
+			return fault(at+"/waits", "cannot be set for a task that computes, calls or is a timer")
 		}
 		if field, message := n.Retry.check(); field != "" {
 			return fault(at+"/retry", field+" "+message)
