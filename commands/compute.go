@@ -31,9 +31,15 @@ var _ run.Compute = Compute{}
 // expression (contract D9).
 var conditionalTypes = map[string]bool{"conditional": true, "gpt_conditional_block": true}
 
+// approvalTypes are those whose outgoing edges say "approve" or "reject" (contract C.2).
+var approvalTypes = map[string]bool{"approval": true, "approval_block": true}
+
 // NamesBranch reports whether an edge's condition names a branch of its source and is not an
 // expression.
 func NamesBranch(function, condition string) bool {
+	if approvalTypes[function] {
+		return condition == "approve" || condition == "reject"
+	}
 	return conditionalTypes[function] && (condition == "true" || condition == "false")
 }
 
@@ -78,6 +84,10 @@ func (c Compute) Node(function string, input domain.Value, upstream []run.Upstre
 
 // Gate evaluates the condition of an edge.
 func (c Compute) Gate(function, condition string, scope run.Scope) (bool, error) {
+	if approvalTypes[function] && NamesBranch(function, condition) {
+		action, _ := rawjson.Get(scope.Output.JSON, "/action")
+		return condition == "approve" == (string(action) == `"`+run.Approved+`"`), nil
+	}
 	if NamesBranch(function, condition) {
 		branch, _ := rawjson.Get(scope.Output.JSON, "/branch")
 		return string(branch) == `"`+condition+`"`, nil
@@ -88,6 +98,32 @@ func (c Compute) Gate(function, condition string, scope run.Scope) (bool, error)
 		return false, err
 	}
 	return expression.Truth(condition, shown)
+}
+
+// Await tells what a task waits for.
+func (c Compute) Await(function string, input domain.Value, at time.Time) (run.Wait, error) {
+	typ, ok := c.Registry.Get(function)
+	if !ok || typ.Await == nil {
+		return run.Wait{}, errors.New("this server has nothing to wait for in " + function)
+	}
+	see := sight{blobs: c.Blobs}
+	see.learn(input)
+	params, err := see.show(input)
+	if err != nil {
+		return run.Wait{}, err
+	}
+	w, err := typ.Await(node.Call{Function: function, Params: params}, at)
+	if err != nil {
+		return run.Wait{}, faultOf(err)
+	}
+	out := run.Wait{Channel: w.Channel, Due: w.Due}
+	if w.Request != nil {
+		if err := rawjson.Check(w.Request, domain.JSONDepthMax); err != nil {
+			return run.Wait{}, err
+		}
+		out.Request = see.unmask(w.Request, false)
+	}
+	return out, nil
 }
 
 // Due tells until when a timer waits.

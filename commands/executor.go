@@ -219,6 +219,14 @@ func (e *Executor) carryOut(l *shardLoop, o output) {
 		e.retired(o)
 	case outPlace:
 		e.open(e.leave())
+	case outAwaits:
+		e.awaits(o)
+	}
+}
+
+func (e *Executor) awaits(o outAwaits) {
+	if e.deps.Hooks.Awaits != nil {
+		e.deps.Hooks.Awaits(o.runID, o.task, o.channel)
 	}
 }
 
@@ -346,6 +354,11 @@ func (e *Executor) retired(o outRetired) {
 		e.unreserve()
 	case o.sleeps:
 		e.sleep(o.runID, o.due)
+	case o.wakes:
+		if e.sleepers.remove(o.runID) {
+			e.countSleepers()
+			e.wg.Go(func() { _ = e.admitOpen(e.work, o.runID) })
+		}
 	case o.status != "":
 		if e.sleepers.remove(o.runID) {
 			e.countSleepers()

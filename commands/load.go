@@ -90,7 +90,9 @@ func (l *loaded) fact(ctx context.Context, blobs Blobs, r *domain.Recorded, afte
 	f := run.Fact{Revision: r.Revision, At: m.At, Event: e}
 	l.secrets = append(l.secrets, secretsIn(e)...)
 	if started, ok := e.(run.Started); ok {
-		f.Graph, f.Input, err = hydrate(ctx, blobs, started)
+		if f.Graph, f.Input, err = hydrate(ctx, blobs, started); err == nil && !started.Reused.Absent() {
+			f.Reused, err = loadBlobs(ctx, blobs, started.Reused)
+		}
 	}
 	return f, err
 }

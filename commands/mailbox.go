@@ -134,7 +134,12 @@ func (m *mailbox) decide(f *flight, now time.Time, compute run.Compute) bool {
 	bytes := 0
 	for len(m.queue) > 0 {
 		at := due(m.queue[0].command, f.head.Instant(now))
-		d, err := run.Decide(f.next, stamp(m.queue[0].command, at), compute)
+		command := stamp(m.queue[0].command, at)
+		if !m.place {
+			// What it makes ready must wait until the run has a place among the active ones.
+			command = stampHeld(command, at, true)
+		}
+		d, err := run.Decide(f.next, command, compute)
 		e := m.pop()
 		if err != nil {
 			m.answer(&e, Outcome{RunID: m.id, Revision: f.head.Revision, State: f.next}, err)
@@ -205,6 +210,28 @@ func stamp(c run.Command, at time.Time) run.Command {
 		return c
 	case run.Cancel:
 		c.At = at
+		return c
+	case run.Pause:
+		c.At = at
+		return c
+	}
+	return stampHeld(c, at, false)
+}
+
+// stampHeld is stamp for the commands that may be held.
+func stampHeld(c run.Command, at time.Time, hold bool) run.Command {
+	switch c := c.(type) {
+	case run.DecideApproval:
+		c.At, c.Hold = at, hold
+		return c
+	case run.Signal:
+		c.At, c.Hold = at, hold
+		return c
+	case run.Deliver:
+		c.At, c.Hold = at, hold
+		return c
+	case run.Resume:
+		c.At, c.Hold = at, hold
 		return c
 	}
 	return c

@@ -40,13 +40,16 @@ type Effects interface {
 // Hooks receive what operators watch. Every field may be nil. They are called from hot paths and
 // must not block.
 type Hooks struct {
-	Appended    func(events int, took time.Duration, err error)
-	Runs        func(active, pending, quarantined int)
-	Sleeping    func(runs int)        // how many runs wait for an instant, out of memory
-	Started     func(function string) // an effect was handed over; Effect follows exactly once
-	Effect      func(function string, took time.Duration, outcome string)
-	Command     func(name string, took time.Duration, err error)
-	Ended       func(status string)
+	Appended func(events int, took time.Duration, err error)
+	Runs     func(active, pending, quarantined int)
+	Sleeping func(runs int)        // how many runs wait for an instant, out of memory
+	Started  func(function string) // an effect was handed over; Effect follows exactly once
+	Effect   func(function string, took time.Duration, outcome string)
+	Command  func(name string, took time.Duration, err error)
+	Ended    func(status string)
+	// Awaits says that a task of a run waits for an event of that name: once when it begins to, and again
+	// whenever the run is taken up.
+	Awaits      func(runID, task, channel string)
 	Quarantined func(stream domain.StreamID, err error)
 }
 

@@ -62,7 +62,8 @@ func (e *Executor) doze(ids []string) {
 		}
 		if err == nil {
 			due, waits := l.state.WaitsUntil()
-			if waits && due.Sub(e.deps.Clock.Now()) > e.limits.SleepAfter && e.sleepers.reserve() {
+			if waits && (due.IsZero() || due.Sub(e.deps.Clock.Now()) > e.limits.SleepAfter) && e.sleepers.reserve() {
+				l.state.Channels(func(task, channel string) { e.awaits(outAwaits{runID: id, task: task, channel: channel}) })
 				e.sleep(id, due)
 				continue
 			}
@@ -122,9 +123,7 @@ func (e *Executor) openRuns(ctx context.Context) ([]openRun, error) {
 		}
 		// What cannot be read is put aside when it is opened, and no reason not to start.
 		for j := range page {
-			if t := page[j].Type; t == wire.RunTimerSet || t == wire.RunTaskRetryScheduled {
-				out[i].due = max(out[i].due, waitsUntil(&page[j]))
-			}
+			out[i].due = max(out[i].due, waitsUntil(&page[j]))
 		}
 	}
 	return out, nil
@@ -145,7 +144,8 @@ const waitPage = 8
 // an attempt or of its call it has.
 func mayWait(typ string) bool {
 	switch typ {
-	case wire.RunTimerSet, wire.RunTaskRetryScheduled, wire.RunTaskCompleted, wire.RunTaskSkipped:
+	case wire.RunTimerSet, wire.RunTaskRetryScheduled, wire.RunTaskCompleted, wire.RunTaskSkipped,
+		wire.RunApprovalRequested, wire.RunEventAwaited, wire.RunSignalReceived, wire.RunPaused, wire.RunResumed:
 		return true
 	}
 	return false
@@ -190,7 +190,7 @@ func (e *Executor) scanRuns(ctx context.Context) ([]openRun, error) {
 			case r.Revision == 0:
 				stream := strings.Clone(string(r.Stream)) // not the page with it
 				order[domain.StreamID(stream)] = openRun{id: strings.TrimPrefix(stream, RunStreamPrefix), began: r.Position}
-			case r.Type == wire.RunTimerSet || r.Type == wire.RunTaskRetryScheduled:
+			case waitsUntil(r) > 0:
 				if run, ok := order[r.Stream]; ok {
 					run.due = max(run.due, waitsUntil(r))
 					order[r.Stream] = run
@@ -200,11 +200,21 @@ func (e *Executor) scanRuns(ctx context.Context) ([]openRun, error) {
 	}
 }
 
-// waitsUntil reads when a stored timer or retry is due; 0 if it does not say.
+// waitsUntil reads until when a run may only have to wait after an event, 0 if it does not say.
 func waitsUntil(r *domain.Recorded) int64 {
 	field := "/due_at"
-	if r.Type == wire.RunTaskRetryScheduled {
+	switch r.Type {
+	case wire.RunTaskRetryScheduled:
 		field = "/retry_at"
+	case wire.RunTimerSet:
+	case wire.RunApprovalRequested, wire.RunEventAwaited:
+		if _, ends := rawjson.Get(r.Data, field); !ends {
+			return never.UnixMilli()
+		}
+	case wire.RunPaused:
+		return never.UnixMilli()
+	default:
+		return 0
 	}
 	raw, _ := rawjson.Get(r.Data, field)
 	at, err := time.Parse(`"`+domain.TimeLayout+`"`, string(raw))

@@ -93,6 +93,8 @@ func secretsIn(e run.Event) []run.Secret {
 		return e.Secrets
 	case run.TaskFailed:
 		return e.Secrets
+	case run.SignalReceived:
+		return e.Secrets
 	}
 	return nil
 }

@@ -118,6 +118,13 @@ func (s *shard) activate(id string) *mailbox {
 // carryOn asks for what a run left unfinished before its mailbox was opened.
 func (s *shard) carryOn(m *mailbox) {
 	m.carried = true
+	s.unfinished(m)
+	m.state.Channels(func(task, channel string) { s.emit(outAwaits{runID: m.id, task: task, channel: channel}) })
+}
+
+// unfinished asks for what nobody works on: attempts of processes that are gone, tasks that are ready,
+// and what waits for an instant.
+func (s *shard) unfinished(m *mailbox) {
 	m.queue = append(m.queue,
 		envelope{command: run.Recover{Node: s.node}, cause: s.cause(m, "recovery", domain.EventID{})},
 		envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})})
@@ -172,7 +179,7 @@ func (s *shard) drive(now time.Time, m *mailbox) {
 		s.retire(m, nil)
 		return
 	}
-	if due, ok := m.state.WaitsUntil(); ok && due.Sub(now) > s.limits.SleepAfter && s.bed() {
+	if due, ok := m.state.WaitsUntil(); ok && (due.IsZero() || due.Sub(now) > s.limits.SleepAfter) && s.bed() {
 		s.leave(m, outRetired{sleeps: true, due: due})
 	}
 }
@@ -299,6 +306,10 @@ func secretsOf(c run.Command) []run.Secret {
 		return c.Secrets
 	case run.FailTask:
 		return c.Secrets
+	case run.Signal:
+		return c.Secrets
+	case run.Deliver:
+		return c.Secrets
 	}
 	return nil
 }
@@ -315,6 +326,22 @@ func (s *shard) carryOut(m *mailbox, e run.Event, id domain.EventID) {
 		s.emit(outTimer{runID: m.id, task: e.Task, at: e.RetryAt})
 	case run.TimerSet:
 		s.emit(outTimer{runID: m.id, task: e.Task, at: e.DueAt})
+	case run.ApprovalRequested:
+		s.failsAt(m, e.Task, e.DueAt)
+	case run.EventAwaited:
+		s.failsAt(m, e.Task, e.DueAt)
+		s.emit(outAwaits{runID: m.id, task: e.Task, channel: e.Channel})
+	case run.Resumed:
+		if m.place {
+			s.unfinished(m)
+		}
+	}
+}
+
+// failsAt sets the timer of a wait that ends by itself.
+func (s *shard) failsAt(m *mailbox, task string, due time.Time) {
+	if !due.IsZero() {
+		s.emit(outTimer{runID: m.id, task: task, at: due})
 	}
 }
 
@@ -331,9 +358,12 @@ func (s *shard) due(m *mailbox, in inTimer) {
 	if !ok || !m.state.Task(i).Waits() {
 		return
 	}
+	if m.state.Paused {
+		return // asked for again when it is resumed
+	}
 	e := envelope{command: run.StartAttempt{At: in.at, Task: in.task, Node: s.node}, cause: s.cause(m, "timer", domain.EventID{})}
 	kind := "retry:"
-	if m.state.Task(i).Phase == run.TaskTimed {
+	if m.state.Task(i).Phase != run.TaskBackoff {
 		e.command, kind = run.FireTimer{At: in.at, Task: in.task, Node: s.node}, "timer:"
 	}
 	e.cause.CommandID = commandID(kind, m.id+"/"+in.task+":"+in.at.Format(domain.TimeLayout))
@@ -472,7 +502,9 @@ func (s *shard) leave(m *mailbox, o outRetired) {
 				o.status = m.state.Phase.String()
 			}
 		}
-		o.waits = m.held && !m.place && m.state.Phase == run.Running
+		running := !m.place && m.state.Phase == run.Running
+		o.waits = m.held && running
+		o.wakes = !m.held && running && m.stored
 	}
 	s.emit(o)
 }

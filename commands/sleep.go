@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// sleepers are the runs that wait for nothing but an instant and are not held in memory: of each
-// only its id and the instant are kept. One timer stands for the earliest.
+// sleepers are the runs that only wait, for an instant, a decision, a message or to be resumed, and are
+// not held in memory: of each only its id and the instant are kept. One timer stands for the earliest.
 //
 // They are no truth: recovery opens every unfinished run, and those that may sleep again do.
 type sleepers struct {
@@ -94,7 +94,7 @@ func (s *sleepers) forget(e *sleeper) {
 
 // next is when the earliest is due.
 func (s *sleepers) next() (time.Time, bool) {
-	if len(s.queue) == 0 {
+	if len(s.queue) == 0 || s.queue[0].due == never.UnixMilli() {
 		return time.Time{}, false
 	}
 	return time.UnixMilli(s.queue[0].due), true
@@ -127,8 +127,14 @@ func (q *sleeperQueue) Pop() any {
 // sleepStepMax is how long the sleepers' timer runs before it looks at the wall clock again.
 const sleepStepMax = time.Minute
 
-// sleep drops a run until it is due.
+// never is when a run is due that only a command can bring on.
+var never = time.UnixMilli(1<<62 - 1)
+
+// sleep drops a run until it is due; the zero time stands for never.
 func (e *Executor) sleep(runID string, due time.Time) {
+	if due.IsZero() {
+		due = never
+	}
 	e.sleepers.add(runID, due)
 	e.countSleepers()
 	e.alarm()

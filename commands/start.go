@@ -61,7 +61,7 @@ func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error
 			return Outcome{}, err
 		}
 	}
-	q.Definition = withTimers(q.Definition, e.deps.Registry)
+	q.Definition = withWaits(q.Definition, e.deps.Registry)
 	graph, err := workflow.Compile(q.Definition, hasKey(q.Input))
 	if err != nil {
 		return Outcome{}, err

@@ -116,8 +116,11 @@ type (
 		waits       bool   // is stored, and the run waits for one
 		sleeps      bool   // it has only to wait until due; shard.bed has promised a place for it
 		due         time.Time
+		wakes       bool // a command that came while it had no place may have given it something to do
 		quarantined error
 	}
+	// outAwaits says that a task waits for an event of that name.
+	outAwaits struct{ runID, task, channel string }
 	// outPlace gives back a place that the run it was meant for has already.
 	outPlace struct{}
 )
@@ -129,3 +132,4 @@ func (outEffect) shardOutput()  {}
 func (outTimer) shardOutput()   {}
 func (outRetired) shardOutput() {}
 func (outPlace) shardOutput()   {}
+func (outAwaits) shardOutput()  {}

@@ -21,11 +21,12 @@ type Kind uint8
 
 // Effect nodes have their start on disk before they run. Pure nodes are computed inside a
 // decision: deterministic, bounded, without I/O. Timer nodes wait for an instant that is worked out
-// likewise; no attempt runs for them.
+// likewise; no attempt runs for them. Wait nodes wait for somebody's decision or for an event; likewise.
 const (
 	Effect Kind = iota
 	Pure
 	Timer
+	Wait
 )
 
 // Calls says which family of call events surrounds a task of the type (contract D1).
@@ -73,6 +74,13 @@ type Type struct {
 	// Due tells until when a Timer that starts at the given instant waits. Only Params and Function
 	// of call are set. It is deterministic; an instant that is not after at is due at once.
 	Due func(call Call, at time.Time) (time.Time, error)
+
+	// Await tells what a Wait that starts at the given instant waits for. Only Params and Function of
+	// call are set; secrets are masked. It is deterministic.
+	Await func(call Call, at time.Time) (Awaiting, error)
+	// WaitFor makes a task of an Effect type that has Await too one that waits, by its definition's
+	// params, with the rule of PureFor. Nil: never.
+	WaitFor func(params json.RawMessage) bool
 
 	schema *Schema // Config, compiled by NewRegistry
 }
@@ -126,6 +134,13 @@ type Upstream struct {
 	Skipped bool
 }
 
+// Awaiting is what a task waits for: an event if Channel is not empty, else a decision.
+type Awaiting struct {
+	Request json.RawMessage // JSON object: what is to be decided, and by whom
+	Channel string          // name of the signal or channel
+	Due     time.Time       // when the task fails because nothing came; zero for never
+}
+
 // Scope is the data that conditions and expressions may read. Secrets are masked in it.
 type Scope struct {
 	Output json.RawMessage            // output of the source node, null if none
@@ -176,7 +191,7 @@ func NewRegistry(types ...Type) (*Registry, error) {
 	r := &Registry{types: make(map[string]*Type, len(types)*2)}
 	for i := range types {
 		t := &types[i]
-		if t.Name == "" || t.PureFor != nil && t.Kind != Effect || (t.Kind == Effect) != (t.Run != nil) || (t.Kind == Pure || t.PureFor != nil) != (t.Compute != nil) || (t.Kind == Timer) != (t.Due != nil) {
+		if t.Name == "" || t.PureFor != nil && t.Kind != Effect || (t.Kind == Effect) != (t.Run != nil) || (t.Kind == Pure || t.PureFor != nil) != (t.Compute != nil) || (t.Kind == Timer) != (t.Due != nil) || (t.Kind == Wait || t.WaitFor != nil) != (t.Await != nil) {
 			return nil, domain.E(domain.KindInternal, "register node type", t.Name, "needs a name and exactly the function of its kind")
 		}
 		var err error
