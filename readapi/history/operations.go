@@ -216,5 +216,15 @@ func Operations() []apidoc.Operation {
 			Answers:  []apidoc.Answer{{Status: 200, Of: apidoc.Data[apidoc.List[endpointShown]]{}}},
 			Refusals: listRefusals,
 		},
+		{
+			Method: "GET", Path: "/api/endpoints/:id", ID: "getEndpoint", Tag: "endpoints", Summary: "Read an endpoint",
+			Doc: "Its key is never shown.", Params: map[string]string{"id": "The endpoint, such as coffee-shop-e66b8d23."},
+			PathExamples: map[string]string{"id": "coffee-shop-e66b8d23"},
+			Answers:      []apidoc.Answer{{Status: 200, Of: apidoc.Data[endpointShown]{}}},
+			Refusals: []apidoc.Refusal{
+				badID, {Status: 404, Code: "ENDPOINT_UNKNOWN", Field: "path/id", Message: "names no endpoint"},
+				{Status: 503, Code: "UNAVAILABLE", Message: "the log cannot be read now; try again"}, readTimeout,
+			},
+		},
 	}
 }
