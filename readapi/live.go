@@ -64,7 +64,8 @@ func (l *Live) admit(c *fiber.Ctx) (*Upgrade, error) {
 	return &Upgrade{
 		Group: lao.Dialect + "/" + string(name.Stream(req.flow, req.run)), GroupMax: l.options.SocketsPerNameMax,
 		Accepted: func(c *fiber.Ctx) {
-			if cookie := l.breaker.admit(req, c.Cookies(breakerCookie), l.clock.Now()); cookie != "" {
+			visitor := c.IP() + " " + c.Get(fiber.HeaderUserAgent)
+			if cookie := l.breaker.admit(req, c.Cookies(breakerCookie), visitor, l.clock.Now()); cookie != "" {
 				c.Cookie(&fiber.Cookie{Name: breakerCookie, Value: cookie, Path: "/ws", HTTPOnly: true, SameSite: fiber.CookieSameSiteLaxMode})
 			}
 		},
