@@ -9,4 +9,7 @@
 // Order and completeness per stream: a Reader yields every event of its stream from its cursor on,
 // in order, once each, whatever the moment it was opened and however often it lagged
 // (TestReader_YieldsExactlyTheLog).
+//
+// A Feed is the same for a workflow with all its runs, in the order of the log by position. The hub
+// tells by a run's first event which workflow it is of.
 package eventbus

@@ -18,6 +18,9 @@ type Hub struct {
 	clock   Clock
 	options Options
 	shards  *shards
+	topics  *topics
+	owners  *owners
+	scans   chan struct{} // places of feeds that read the log
 
 	// The following belong to the goroutine of Run.
 	started bool // after holds
@@ -33,7 +36,10 @@ func New(log Log, open OpenFunc, clock Clock, options Options) *Hub {
 	if err := options.Validate(); err != nil {
 		panic("eventbus: " + err.Error())
 	}
-	return &Hub{log: log, open: open, clock: clock, options: options.withDefaults(), shards: newShards()}
+	return &Hub{
+		log: log, open: open, clock: clock, options: options.withDefaults(), shards: newShards(),
+		topics: newTopics(), owners: newOwners(log), scans: make(chan struct{}, feedScansMax),
+	}
 }
 
 // Run follows the log until ctx ends, then returns nil. A subscription that fails is opened again
@@ -104,6 +110,7 @@ func (h *Hub) Connect(ctx context.Context) (Source, error) {
 		// Readers that came before the head was taken have read history up to some earlier point
 		// and were not told of what came between.
 		h.shards.each((*Subscriber).lag)
+		h.topics.begin(h.after)
 	}
 	return source, nil
 }
@@ -115,6 +122,7 @@ func (h *Hub) Once(ctx context.Context, source Source) error {
 		return err
 	}
 	h.publish(events)
+	h.topics.publish(ctx, h.owners, events, position)
 	h.after = max(h.after, position)
 	if f := h.options.Hooks.Published; f != nil {
 		f(len(events), position)

@@ -11,6 +11,9 @@ import (
 type Log interface {
 	// Head returns the position of the newest event, 0 for an empty log.
 	Head(ctx context.Context) (domain.Position, error)
+	// ReadAll returns events after a position (exclusive) in global order: at most max, fewer if they
+	// are large, none only at the end.
+	ReadAll(ctx context.Context, after domain.Position, max int) ([]domain.Recorded, error)
 	// ReadStream returns events of stream from revision `from` on, in order: at most max, none if
 	// from lies beyond the head. Errors: ErrNotFound if the stream has no events.
 	ReadStream(ctx context.Context, stream domain.StreamID, from domain.Revision, max int) ([]domain.Recorded, error)
