@@ -46,17 +46,14 @@ func (r *apiReader) addQuery(pointer, name string) {
 
 // readFixed reads the fixed BODY_x, QUERY_x and HEADER_x of an object.
 func (r *apiReader) readFixed(pointer string) {
-	if pointer == "/config/default" && !r.has(pointer) {
-		return
-	}
 	raw, _ := rawjson.Get(r.params, pointer)
 	for _, m := range rawjson.Members(raw) {
-		at := pointer + "/" + rawjson.EscapeKey(m.Key)
 		if name, ok := strings.CutPrefix(m.Key, bodyPrefix); ok {
 			r.setBody(name, m.Value)
 		} else if name, ok := strings.CutPrefix(m.Key, queryPrefix); ok {
-			r.addQuery(at, name)
+			r.addQuery(pointer+"/"+rawjson.EscapeKey(m.Key), name)
 		} else if name, ok := strings.CutPrefix(m.Key, headerPrefix); ok {
+			at := pointer + "/" + rawjson.EscapeKey(m.Key)
 			value, known := r.scalar(at)
 			if problem := checkHeader(name, value); problem != "" {
 				r.fault(at, "%s", problem)

@@ -43,6 +43,7 @@ const (
 type apiReader struct {
 	reader
 	out      apiRequest
+	layered  bool // config.default stands beside config
 	upstream []node.Upstream
 	fields   []bodyField // of the body, from BODY_x
 }
@@ -66,6 +67,7 @@ func readAPIRequest(params json.RawMessage, upstream []node.Upstream, resolved b
 		r.fault("/config", "must be an object with url, method and headers")
 		return r.out, r.faults
 	}
+	r.layered = r.has("/config/default")
 	r.out.url = r.url(r.at("url"))
 	if r.out.url == nil && !r.has(r.at("url")) {
 		r.fault("/config/url", "is required")
@@ -82,11 +84,15 @@ func readAPIRequest(params json.RawMessage, upstream []node.Upstream, resolved b
 	r.out.full = r.choice(setting, "body", "full") == "full"
 	r.out.perAttempt = r.choice("/config/idempotency", "per_task", "per_attempt") == "per_attempt"
 
-	for _, base := range []string{"/config/default", "/config"} {
-		r.readHeaders(base + "/headers")
-		r.readQuery(base + "/query")
+	if r.layered {
+		r.readHeaders("/config/default/headers")
+		r.readQuery("/config/default/query")
 	}
-	r.readFixed("/config/default")
+	r.readHeaders("/config/headers")
+	r.readQuery("/config/query")
+	if r.layered {
+		r.readFixed("/config/default")
+	}
 	r.readFixed("/config")
 	r.readMapping("/config")
 	for _, m := range rawjson.Members(params) {
@@ -109,8 +115,8 @@ func readAPIRequest(params json.RawMessage, upstream []node.Upstream, resolved b
 
 // at points to a field of config, or of config.default if only that has it.
 func (r *apiReader) at(name string) string {
-	if p := "/config/default/" + name; r.has(p) && !r.has("/config/"+name) {
-		return p
+	if r.layered && r.has("/config/default/"+name) && !r.has("/config/"+name) {
+		return "/config/default/" + name
 	}
 	return "/config/" + name
 }

@@ -121,11 +121,12 @@ type scanner struct {
 	spots     []spot
 	skipUntil int // values before this offset are inside a spot
 	err       error
+	few       [4]frame // where keyed.frames begin
 }
 
 func (r *Run) scan(part *Part) ([]spot, error) {
 	s := scanner{run: r, part: part}
-	s.keyed.raw = part.Raw
+	s.keyed.raw, s.keyed.frames = part.Raw, s.few[:0]
 	s.keyed.references = part.References
 	if len(part.At) > 0 {
 		s.keyed.at = make(map[string]bool, len(part.At))

@@ -11,10 +11,31 @@ type Member struct {
 // Members returns the members of the checked object b in order; nil if b is not an object.
 func Members(b []byte) []Member {
 	var out list[Member]
+	keys := decoder{short: len(b) <= sharedBytesMax}
 	for c := enter(b, Object); c.next(); {
-		out.add(Member{Key: Unquote(c.key), Value: c.value})
+		out.add(Member{Key: keys.decode(&c), Value: c.value})
 	}
 	return out.all()
+}
+
+// sharedBytesMax is up to how many bytes an object is copied once for all its keys, instead of each
+// key by itself. It bounds what a key that is kept holds in memory.
+const sharedBytesMax = 512
+
+// decoder decodes the keys of one object.
+type decoder struct {
+	short bool
+	text  string // the object, once a key needed it
+}
+
+func (d *decoder) decode(c *cursor) string {
+	if !d.short || bytes.IndexByte(c.key, '\\') >= 0 {
+		return Unquote(c.key)
+	}
+	if d.text == "" {
+		d.text = string(c.b)
+	}
+	return d.text[c.keyAt+1 : c.keyAt+len(c.key)-1]
 }
 
 // Items returns the items of the checked array b in order; nil if b is not an array.
@@ -60,6 +81,7 @@ type cursor struct {
 	i     int
 	kind  Kind
 	key   []byte // the literal, with its quotes; objects only
+	keyAt int
 	value []byte
 }
 
@@ -83,7 +105,7 @@ func (c *cursor) next() bool {
 		if !ok {
 			return false
 		}
-		c.key = b[i:end]
+		c.key, c.keyAt = b[i:end], i
 		if i = skipSpace(b, end); i >= len(b) || b[i] != ':' {
 			return false
 		}

@@ -104,6 +104,7 @@ func Check(b []byte, depthMax int) error { return Walk(b, depthMax, nil) }
 // Walk checks b like Check and calls visit (if not nil) for every value in it.
 func Walk(b []byte, depthMax int, visit Visit) error {
 	s := scanner{b: b, depthMax: depthMax, visit: visit}
+	s.path.parts, s.keys = s.fewParts[:0], s.fewKeys[:0]
 	s.space()
 	if !s.value() {
 		return s.failure()
@@ -129,6 +130,10 @@ type scanner struct {
 	text     string   // b as a string, once a key needed it
 	reason   string
 	stopped  bool
+
+	// Where path and keys begin: room for most documents, so that they need not grow.
+	fewParts [4]part
+	fewKeys  [8]string
 }
 
 func (s *scanner) failure() error {
