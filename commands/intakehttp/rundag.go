@@ -99,9 +99,9 @@ func (p *parser) workflow(flow domain.Value, at string, inputs domain.Value, q *
 		case "default_inputs":
 			defaults = m.Value
 		case "flow_name":
-			q.FlowName = p.text(m.Value, at+"/flow_name")
+			q.FlowName = p.text(m.Value, at, "/flow_name")
 		case "run_name":
-			q.RunName = p.textOrNull(m.Value, at+"/run_name")
+			q.RunName = p.textOrNull(m.Value, at, "/run_name")
 		}
 	}
 	if _, given := flow.Get("/flow_name"); !given {
@@ -112,25 +112,26 @@ func (p *parser) workflow(flow domain.Value, at string, inputs domain.Value, q *
 	q.Definition.Edges = p.edges(edges, at+"/edges", q.Definition.Nodes)
 }
 
-func (p *parser) text(v domain.Value, at string) string {
+// text reads a string that stands at member below at.
+func (p *parser) text(v domain.Value, at, member string) string {
 	if rawjson.KindOf(v.JSON) != rawjson.String {
-		p.shape.add(at, "must be a string")
+		p.shape.add(at+member, "must be a string")
 		return ""
 	}
 	raw := rawjson.Trim(v.JSON)
 	text := rawjson.Unquote(raw)
 	// Half a surrogate pair is no character: it would become U+FFFD, and names that differ one.
-	if strings.Count(text, "\ufffd") > bytes.Count(raw, []byte("\ufffd"))+bytes.Count(bytes.ToLower(raw), []byte(`\ufffd`)) {
-		p.shape.add(at, "holds half of a surrogate pair; write both halves or neither")
+	if strings.Contains(text, "\ufffd") && strings.Count(text, "\ufffd") > bytes.Count(raw, []byte("\ufffd"))+bytes.Count(bytes.ToLower(raw), []byte(`\ufffd`)) {
+		p.shape.add(at+member, "holds half of a surrogate pair; write both halves or neither")
 	}
 	return text
 }
 
-func (p *parser) textOrNull(v domain.Value, at string) string {
+func (p *parser) textOrNull(v domain.Value, at, member string) string {
 	if rawjson.KindOf(v.JSON) == rawjson.Null {
 		return ""
 	}
-	return p.text(v, at)
+	return p.text(v, at, member)
 }
 
 // input merges inputs over default_inputs key by key, values as written.
@@ -193,11 +194,11 @@ func (p *parser) task(v domain.Value, at string) workflow.Node {
 	for _, m := range v.Members() {
 		switch m.Key {
 		case "name":
-			n.Name, named = p.text(m.Value, at+"/name"), true
+			n.Name, named = p.text(m.Value, at, "/name"), true
 		case "tag":
-			n.Tag = p.textOrNull(m.Value, at+"/tag")
+			n.Tag = p.textOrNull(m.Value, at, "/tag")
 		case "function":
-			function, mistyped = p.text(m.Value, at+"/function"), rawjson.KindOf(m.Value.JSON) != rawjson.String
+			function, mistyped = p.text(m.Value, at, "/function"), rawjson.KindOf(m.Value.JSON) != rawjson.String
 		case "params":
 			switch rawjson.KindOf(m.Value.JSON) {
 			case rawjson.Object:
@@ -282,11 +283,11 @@ func (p *parser) edge(v domain.Value, at string) workflow.Edge {
 	for _, m := range v.Members() {
 		switch m.Key {
 		case "source":
-			e.Source = p.text(m.Value, at+"/source")
+			e.Source = p.text(m.Value, at, "/source")
 		case "target":
-			e.Target = p.text(m.Value, at+"/target")
+			e.Target = p.text(m.Value, at, "/target")
 		case "condition":
-			e.Condition = strings.TrimSpace(p.condition(m.Value, at+"/condition"))
+			e.Condition = strings.TrimSpace(p.condition(m.Value, at, "/condition"))
 		}
 	}
 	if e.Source == "" || e.Target == "" {
@@ -296,12 +297,12 @@ func (p *parser) edge(v domain.Value, at string) workflow.Edge {
 }
 
 // condition accepts a boolean beside a string: some editors save true and false bare.
-func (p *parser) condition(v domain.Value, at string) string {
+func (p *parser) condition(v domain.Value, at, member string) string {
 	switch rawjson.KindOf(v.JSON) {
 	case rawjson.Bool:
 		return string(rawjson.Trim(v.JSON))
 	default:
-		return p.textOrNull(v, at)
+		return p.textOrNull(v, at, member)
 	}
 }
 
