@@ -23,3 +23,17 @@ func (o *fields) seconds(k string, a, b time.Time) {
 	o.Key(k)
 	o.B = object.AppendSeconds(o.B, max(b.Sub(a).Milliseconds(), 0))
 }
+
+// strIf writes a string unless it is empty.
+func (o *fields) strIf(k, v string) {
+	if v != "" {
+		o.Str(k, v)
+	}
+}
+
+// instantIf writes an instant unless it is the zero one.
+func (o *fields) instantIf(k string, t time.Time) {
+	if !t.IsZero() {
+		o.instant(k, t)
+	}
+}

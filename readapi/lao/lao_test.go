@@ -122,6 +122,32 @@ func waiting() []step {
 	}
 }
 
+// asking is the retry of a run that was paused and waited for a person, a signal and a channel.
+func asking() []step {
+	secret := domain.Value{JSON: []byte(`{"amount":120,"token":null}`), Holes: []domain.Hole{{At: "/token", Sealed: "s1", FP: "k3f9"}}}
+	return []step{
+		{0, run.Started{
+			RunID: "r5", Source: "agnt5", FlowName: "f", RunName: "a", Definition: raw(`{}`), Input: raw(`{}`),
+			ConnectionID: "ws_1", Metadata: raw(`{"k":1}`), RetryOf: "r0", Reused: raw(`{"load":{"offset":2,"output":1}}`),
+		}},
+		{1, run.TaskStarted{Task: "load", TaskID: "t1", Node: "n", Function: "noop", Input: raw(`{}`)}},
+		{1, run.TaskReused{Task: "load", TaskID: "t1", Offset: 2}},
+		{1, run.TaskCompleted{Task: "load", TaskID: "t1", Attempt: 1, StartedAt: at(1), Output: raw(`1`)}},
+		{1, run.TaskStarted{Task: "ok", TaskID: "t2", Node: "n", Function: "approval", Input: raw(`{}`)}},
+		{1, run.ApprovalRequested{Task: "ok", TaskID: "t2", Request: secret, DueAt: at(60_001)}},
+		{2, run.Paused{Reason: "lunch"}},
+		{3, run.Resumed{}},
+		{4, run.ApprovalDecided{Task: "ok", TaskID: "t2", Action: run.Approved, Approver: "ops", Comment: "fine"}},
+		{4, run.TaskCompleted{Task: "ok", TaskID: "t2", Attempt: 1, StartedAt: at(1), Output: raw(`{"action":"approved"}`)}},
+		{4, run.TaskStarted{Task: "hear", TaskID: "t3", Node: "n", Function: "event", Input: raw(`{}`)}},
+		{4, run.EventAwaited{Task: "hear", TaskID: "t3", Channel: "orders"}},
+		{5, run.SignalReceived{SignalID: "s-1", Name: "orders", Payload: secret}},
+		{5, run.EventReceived{Task: "hear", TaskID: "t3", Channel: "orders", SignalID: "s-1"}},
+		{5, run.TaskCompleted{Task: "hear", TaskID: "t3", Attempt: 1, StartedAt: at(4), Output: secret}},
+		{5, run.Completed{StartedAt: at(0), Results: raw(`{"load":3}`)}},
+	}
+}
+
 func frames(t testing.TB, options lao.Options, r lao.Run, steps []step) []string {
 	t.Helper()
 	log := memory.NewLog()
@@ -146,6 +172,7 @@ var (
 	runData    = lao.Run{ID: "r2", FlowName: "Financial_Data_Pipeline", RunName: "daily"}
 	runCancel  = lao.Run{ID: "r3", FlowName: "f", RunName: "n"}
 	runWait    = lao.Run{ID: "r4", FlowName: "f", RunName: "w"}
+	runAsk     = lao.Run{ID: "r5", FlowName: "f", RunName: "a"}
 )
 
 // Clients parse these bytes: a change here is a change of the dialect.
@@ -153,7 +180,7 @@ func TestFrames_Golden(t *testing.T) {
 	for name, c := range map[string]struct {
 		run   lao.Run
 		steps []step
-	}{"support": {runSupport, support()}, "data": {runData, data()}, "cancelled": {runCancel, cancelled()}, "waiting": {runWait, waiting()}} {
+	}{"support": {runSupport, support()}, "data": {runData, data()}, "cancelled": {runCancel, cancelled()}, "waiting": {runWait, waiting()}, "asking": {runAsk, asking()}} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join("testdata", name+".jsonl")
 			got := strings.Join(frames(t, lao.Options{}, c.run, c.steps), "\n") + "\n"
@@ -369,6 +396,26 @@ func TestFrame_CancelledIsFlowErrorWithCode(t *testing.T) {
 }
 
 // Results that are too large together become one link, and the sweep stops where that is clear.
+// D1: what has no name in LAO's own set is shown under its canonical one, with what it says.
+func TestD1_WaitsPausesAndRetriesByTheirCanonicalNames(t *testing.T) {
+	all := decoded(t, runAsk, asking())
+	var names []string
+	for _, f := range all {
+		names = append(names, f["event_type"].(string))
+	}
+	for _, n := range []string{"task_reused", "approval_requested", "approval_decided", "event_awaited", "event_received", "signal_received", "paused", "resumed"} {
+		require.Contains(t, names, n)
+		require.Contains(t, lao.Names(), n)
+	}
+	require.Equal(t, "r0", all[0]["retry_of"])
+	require.Equal(t, "ws_1", all[0]["connection_id"])
+	requested := byType(t, all, "approval_requested")
+	require.Equal(t, map[string]any{"amount": json.Number("120"), "token": "*** k3f9"}, requested["request"], "secrets are masked")
+	require.Equal(t, json.Number("1756806185.044"), requested["due_at"])
+	require.NotContains(t, byType(t, all, "event_awaited"), "due_at", "it waits for ever")
+	require.Equal(t, "lunch", byType(t, all, "paused")["reason"])
+}
+
 func TestFrame_LargeResultsBecomeALink(t *testing.T) {
 	steps := support()
 	all := frames(t, lao.Options{FrameInlineBytesMax: 60}, runSupport, steps)

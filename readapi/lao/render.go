@@ -93,6 +93,8 @@ func (f *frame) event(name string, e run.Event) {
 	case run.Started:
 		f.head(name, f.run.ID, "")
 		f.Str("message", "Starting "+f.run.FlowName)
+		f.strIf("retry_of", e.RetryOf)
+		f.strIf("connection_id", e.ConnectionID)
 	case run.TaskStarted:
 		f.taskHead(name, e.Task, e.TaskID)
 		f.value("input", e.Input, "{}")
@@ -109,9 +111,7 @@ func (f *frame) event(name string, e run.Event) {
 		f.taskHead(name, e.Task, e.TaskID)
 		f.Int("attempt", int64(e.Attempt))
 		f.Str("reason", e.Reason)
-		if !e.Deadline.IsZero() {
-			f.instant("deadline", e.Deadline)
-		}
+		f.instantIf("deadline", e.Deadline)
 	case run.TaskRetryScheduled:
 		f.taskHead(name, e.Task, e.TaskID)
 		f.Int("attempt", int64(e.Attempt))
@@ -120,6 +120,17 @@ func (f *frame) event(name string, e run.Event) {
 	case run.TimerSet:
 		f.taskHead(name, e.Task, e.TaskID)
 		f.instant("due_at", e.DueAt)
+	case run.ApprovalRequested, run.ApprovalDecided, run.EventAwaited, run.EventReceived, run.SignalReceived:
+		f.wait(name, e)
+	case run.Paused:
+		f.head(name, f.run.ID, "")
+		f.strIf("reason", e.Reason)
+	case run.Resumed:
+		f.head(name, f.run.ID, "")
+		f.strIf("reason", e.Reason)
+	case run.TaskReused:
+		f.taskHead(name, e.Task, e.TaskID)
+		f.Int("reused_offset", int64(e.Offset))
 	case run.TaskSkipped:
 		f.taskHead(name, e.Task, "")
 		f.Str("reason", e.Reason)

@@ -69,6 +69,7 @@ func (f *frame) run(e run.Event) {
 		f.StrOrNull("run_name", e.RunName)
 		f.version("workflow_version", e.WorkflowVersion)
 		f.value("input_data", e.Input, "{}")
+		f.asked(e)
 	case run.Abandoned:
 		f.plain("")
 	case run.TaskStarted:
@@ -108,12 +109,19 @@ func (f *frame) run(e run.Event) {
 		f.task(e.TaskID, e.Iteration, e.Attempt)
 		f.Time("retry_at", e.RetryAt)
 	case run.TimerSet:
-		f.head(e.Task, "")
-		f.noResult()
-		f.Null("error")
-		f.Str("task_id", e.TaskID)
-		f.Int("iteration", int64(e.Iteration))
+		f.of(e.Task, e.TaskID, e.Iteration)
 		f.Time("due_at", e.DueAt)
+	case run.ApprovalRequested, run.ApprovalDecided, run.EventAwaited, run.EventReceived, run.SignalReceived:
+		f.wait(e)
+	case run.Paused:
+		f.plain("")
+		f.StrOrNull("reason", e.Reason)
+	case run.Resumed:
+		f.plain("")
+		f.StrOrNull("reason", e.Reason)
+	case run.TaskReused:
+		f.of(e.Task, e.TaskID, e.Iteration)
+		f.Int("reused_offset", int64(e.Offset))
 	case run.TaskSkipped:
 		f.plain(e.Task)
 		f.Str("reason", e.Reason)
@@ -152,6 +160,48 @@ func (f *frame) run(e run.Event) {
 	}
 }
 
+// asked writes what a start says that most leave out.
+func (f *frame) asked(e run.Started) {
+	if e.RetryOf != "" {
+		f.Str("retry_of", e.RetryOf)
+	}
+	if e.ConnectionID != "" {
+		f.Str("connection_id", e.ConnectionID)
+	}
+	if !e.Metadata.Absent() {
+		f.value("metadata", e.Metadata, "{}")
+	}
+}
+
+// wait writes the events of tasks that wait for a person or a message.
+func (f *frame) wait(e run.Event) {
+	switch e := e.(type) {
+	case run.ApprovalRequested:
+		f.of(e.Task, e.TaskID, e.Iteration)
+		f.value("request", e.Request, "{}")
+		f.Time("due_at", e.DueAt)
+	case run.ApprovalDecided:
+		f.of(e.Task, e.TaskID, e.Iteration)
+		f.Str("action", e.Action)
+		f.StrOrNull("approver", e.Approver)
+		f.StrOrNull("comment", e.Comment)
+	case run.EventAwaited:
+		f.of(e.Task, e.TaskID, e.Iteration)
+		f.Str("channel", e.Channel)
+		f.Time("due_at", e.DueAt)
+	case run.EventReceived:
+		f.of(e.Task, e.TaskID, e.Iteration)
+		f.Str("channel", e.Channel)
+		f.StrOrNull("signal_id", e.SignalID)
+		f.StrOrNull("message_id", e.MessageID)
+	case run.SignalReceived:
+		f.plain("")
+		f.Str("signal_id", e.SignalID)
+		f.Str("name", e.Name)
+		f.value("payload", e.Payload, "null")
+	}
+}
+
 // Cancelled is a cancellation as an error (contract D1).
 func Cancelled(e run.Cancelled) run.ErrorInfo {
 	message := "the run was cancelled"
@@ -177,6 +227,13 @@ func (f *frame) plain(task string) {
 	f.head(task, "")
 	f.noResult()
 	f.Null("error")
+}
+
+// of writes the head of an event without result and error, and which execution of the task it is about.
+func (f *frame) of(task, id string, iteration int) {
+	f.plain(task)
+	f.Str("task_id", id)
+	f.Int("iteration", int64(iteration))
 }
 
 func (f *frame) task(id string, iteration, attempt int) {

@@ -161,7 +161,9 @@ func TestD1_Names(t *testing.T) {
 	for stored, want := range map[string]string{
 		wire.RunStarted: "workflow.started", wire.RunCancelled: "workflow.cancelled", wire.RunTaskFailed: "node.failed",
 		wire.RunLLMCompleted: "llm.completed", wire.RunToolStarted: "tool.started", wire.RunTaskRetryScheduled: "task_retry_scheduled",
-		wire.RunTaskSkipped: "task_skipped", wire.NameBound: "name.bound", wire.WorkflowUpdated: "workflow.updated", "run.paused.v7": "paused",
+		wire.RunTaskSkipped: "task_skipped", wire.RunApprovalRequested: "approval_requested", wire.RunApprovalDecided: "approval_decided",
+		wire.RunEventAwaited: "event_awaited", wire.RunEventReceived: "event_received", wire.RunSignalReceived: "signal_received",
+		wire.RunPaused: "paused", wire.RunResumed: "resumed", wire.RunTaskReused: "task_reused", wire.NameBound: "name.bound", wire.WorkflowUpdated: "workflow.updated", "run.paused.v7": "paused",
 	} {
 		require.Equal(t, want, orchestrator.Name(stored))
 		if stored != "run.paused.v7" { // no build knows it
@@ -170,7 +172,8 @@ func TestD1_Names(t *testing.T) {
 	}
 	require.Equal(t, []string{wire.RunTaskCompleted}, orchestrator.StoredTypes("task_completed"))
 	require.Equal(t, []string{"run.paused.v7"}, orchestrator.StoredTypes("run.paused.v7"))
-	for _, none := range []string{"", "node", "node.", "run.started", "run.started.v", "x.v1", "'; drop table events"} {
+	// The names that other systems have for approvals mean none here: two of them are one type.
+	for _, none := range []string{"", "node", "approval.requested", "approval.granted", "approval.denied", "node.", "run.started", "run.started.v", "x.v1", "'; drop table events"} {
 		require.Empty(t, orchestrator.StoredTypes(none), none)
 	}
 	names := orchestrator.Names()
