@@ -40,6 +40,8 @@ func (a *attempt) key(task string) string {
 	return k
 }
 
+func (a *attempt) taskID(task string) string { return run.TaskID(a.runID, task, 0) }
+
 // runner carries out attempts: opens what they need, calls the node type, seals what comes back.
 type runner struct {
 	registry *node.Registry
@@ -97,7 +99,7 @@ func (r *runner) do(ctx context.Context, a *attempt, n *workflow.Node) (node.Rep
 	}
 	call := node.Call{
 		RunID: a.runID, FlowName: a.state.FlowName, RunName: a.state.RunName,
-		Task: n.Name, TaskID: run.TaskID(a.runID, n.Name, 0), Function: n.Type, Attempt: a.number, Key: a.key(n.Name),
+		Task: n.Name, TaskID: a.taskID(n.Name), Function: n.Type, Attempt: a.number, Key: a.key(n.Name),
 	}
 	var err error
 	if call.Params, err = a.session.Open(ctx, a.state.Task(a.index).Input); err != nil {
@@ -113,7 +115,16 @@ func (r *runner) do(ctx context.Context, a *attempt, n *workflow.Node) (node.Rep
 		}
 		call.Upstream = append(call.Upstream, node.Upstream{Task: u.Task, Param: u.Param, Output: output, Skipped: u.Skipped})
 	}
-	return typ.Run(ctx, call)
+	told := r.deltas(a, n)
+	if told == nil {
+		return typ.Run(ctx, call)
+	}
+	call.Delta = told.add
+	reply, err := typ.Run(ctx, call)
+	if err == nil {
+		told.end()
+	}
+	return reply, err
 }
 
 func openFailure(err error) error {

@@ -33,6 +33,7 @@ type world struct {
 	// quarantined, if set, is told of runs put aside.
 	quarantined func(error)
 	clock       commands.Clock // the system's unless set
+	delta       func(commands.Delta)
 }
 
 func newWorld() *world {
@@ -57,7 +58,7 @@ func (w *world) start(t *testing.T, limits commands.Limits, types ...node.Type) 
 		Log: log, Tails: tails, Blobs: w.blobs, Secrets: commands.Secrets{Vault: w.vault, Blobs: w.blobs}, Effects: effects,
 		Registry: registry, Compute: commands.Compute{Registry: registry, Blobs: w.blobs},
 		Clock: w.clock, IDs: clock.System{},
-		Hooks: commands.Hooks{Quarantined: func(_ domain.StreamID, err error) {
+		Hooks: commands.Hooks{Delta: w.delta, Quarantined: func(_ domain.StreamID, err error) {
 			if w.quarantined != nil {
 				w.quarantined(err)
 			}

@@ -51,6 +51,9 @@ type Hooks struct {
 	// whenever the run is taken up.
 	Awaits      func(runID, task, channel string)
 	Quarantined func(stream domain.StreamID, err error)
+	// Delta is told of text as a model says it, in order for each attempt, while it is being said:
+	// for live readers only, nothing is stored. Known secrets are masked.
+	Delta func(d Delta)
 }
 
 // Limits are the executor's bounds; the zero value takes the defaults.

@@ -166,6 +166,14 @@ func (s *Session) Open(ctx context.Context, v domain.Value) ([]byte, error) {
 	return s.run.Open(ctx, v)
 }
 
+// Settled returns how much of the beginning of a text that goes on can be shown, scrubbed: see
+// sealing.Run.Settled.
+func (s *Session) Settled(text string, start bool) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.run.Settled(text, start)
+}
+
 // Scrub masks known secrets in plain text.
 func (s *Session) Scrub(text string) string {
 	if text == "" {

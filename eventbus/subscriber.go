@@ -15,11 +15,12 @@ type Subscriber struct {
 	hub    *Hub
 	notify func()
 
-	mu      sync.Mutex
-	streams []domain.StreamID
-	queue   []Shared
-	lagging bool
-	closed  bool
+	mu        sync.Mutex
+	streams   []domain.StreamID
+	queue     []Shared
+	ephemeral []any
+	lagging   bool
+	closed    bool
 }
 
 // Subscribe follows streams from now on. notify, which may be nil, is called whenever there may be
@@ -79,7 +80,7 @@ func (s *Subscriber) Take() (events []Shared, lagging bool) {
 func (s *Subscriber) Close() {
 	s.mu.Lock()
 	streams := s.streams
-	s.streams, s.queue, s.closed = nil, nil, true
+	s.streams, s.queue, s.ephemeral, s.closed = nil, nil, nil, true
 	s.mu.Unlock()
 	for _, id := range streams {
 		s.hub.shards.remove(id, s)
