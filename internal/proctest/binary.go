@@ -46,9 +46,13 @@ var build struct {
 	err  error
 }
 
-// Main builds nothing by itself, but removes what Binary built. Call it from TestMain.
-func Main(m *testing.M) {
+// Main builds nothing by itself, but removes what Binary built, after the functions given. Call it
+// from TestMain.
+func Main(m *testing.M, after ...func()) {
 	code := m.Run()
+	for _, f := range after {
+		f()
+	}
 	if build.dir != "" {
 		_ = os.RemoveAll(build.dir)
 	}
