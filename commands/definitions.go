@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -167,6 +168,11 @@ func (d *Definitions) Show(ctx context.Context, w Workflow) ([]byte, error) {
 type RunInput struct {
 	Input      []byte // checked JSON object
 	BodySHA256 string
+	// ID, ConnectionID and Metadata are those of StartRequest.
+	ID           string
+	ConnectionID string
+	Metadata     []byte
+	Source       string // "" for SourceAPI
 }
 
 // Started is a run begun by Execute.
@@ -202,7 +208,8 @@ func (d *Definitions) execute(ctx context.Context, id string, in RunInput, by By
 		return Started{}, prepared.refused
 	}
 	out, err := d.deps.Starter.StartRun(ctx, StartRequest{
-		Source: SourceAPI, FlowName: entry.stored.Name, WorkflowID: entry.stored.ID, WorkflowVersion: entry.stored.Version(), Endpoint: entry.stored.Endpoint,
+		ID: in.ID, ConnectionID: in.ConnectionID, Metadata: in.Metadata,
+		Source: cmp.Or(in.Source, SourceAPI), FlowName: entry.stored.Name, WorkflowID: entry.stored.ID, WorkflowVersion: entry.stored.Version(), Endpoint: entry.stored.Endpoint,
 		Definition: prepared.definition, Input: in.Input, BodySHA256: in.BodySHA256, Actor: by.Actor, Trace: by.Trace,
 	})
 	return Started{Outcome: out, WorkflowVersion: entry.stored.Version()}, err

@@ -56,6 +56,7 @@ type Executor struct {
 	reserved    int      // starts under way that will wait
 	sleepers    sleepers
 	names       nameLocks
+	repeats     nameLocks     // of starts with an id of their own
 	loading     chan struct{} // one entry per load at work
 }
 
@@ -218,7 +219,11 @@ func (e *Executor) carryOut(l *shardLoop, o output) {
 		e.stopTimers(l, o.runID)
 		e.retired(o)
 	case outPlace:
-		e.open(e.leave())
+		if o.held {
+			e.unreserve()
+		} else {
+			e.open(e.leave())
+		}
 	case outAwaits:
 		e.awaits(o)
 	}

@@ -39,6 +39,7 @@ type envelope struct {
 	command run.Command
 	cause   wire.Cause
 	outside bool                 // counts against Limits.MailboxMax
+	session *Session             // that sealed the command's secrets; nil if the mailbox's own did
 	reply   func(Outcome, error) // called once, must not block; nil if nobody waits
 }
 
@@ -46,8 +47,12 @@ type envelope struct {
 type Outcome struct {
 	RunID    string
 	Revision domain.Revision // of the last event of the run the command led to or met
-	Position domain.Position // of that event; 0 if the command led to no event
+	Position domain.Position // of the last event of the append it is in; 0 if the command led to no event
 	State    *run.State
+	// Repeated says that an earlier request with the same idempotency key did it. FlowName and RunName
+	// are those of a repeated start.
+	Repeated          bool
+	FlowName, RunName string
 }
 
 func (e *envelope) answer(o Outcome, err error) {
@@ -133,6 +138,12 @@ func (m *mailbox) newFlight() *flight {
 func (m *mailbox) decide(f *flight, now time.Time, compute run.Compute) bool {
 	bytes := 0
 	for len(m.queue) > 0 {
+		if s := m.queue[0].session; s != nil && s != m.session && len(secretsOf(m.queue[0].command)) > 0 {
+			// Its ids may stand for other secrets by now.
+			e := m.pop()
+			m.answer(&e, Outcome{RunID: m.id}, domain.E(domain.KindConflict, "command run", m.id, "its secrets were sealed by another session"))
+			continue
+		}
 		at := due(m.queue[0].command, f.head.Instant(now))
 		command := stamp(m.queue[0].command, at)
 		if !m.place {

@@ -34,6 +34,12 @@ func (s *shard) Step(now time.Time, in input) []output {
 	var m *mailbox
 	switch in := in.(type) {
 	case inStart:
+		if s.runs[in.runID] != nil {
+			// Its id was derived from a key, and an earlier try is under way.
+			s.emit(outPlace{held: !in.place})
+			in.envelope.answer(Outcome{RunID: in.runID}, domain.E(domain.KindUnavailable, "start run", in.runID, "an earlier try is under way; try again"))
+			return s.out
+		}
 		m = s.open(in.runID)
 		m.session, m.state = in.session, run.New()
 		m.place, m.held, m.carried = in.place, !in.place, in.place
@@ -43,6 +49,7 @@ func (s *shard) Step(now time.Time, in input) []output {
 	case inVisit:
 		if m = s.runs[in.runID]; m == nil {
 			m = s.open(in.runID)
+			m.session = in.envelope.session
 			s.load(m, 0)
 		}
 		s.push(m, in.envelope)
@@ -70,6 +77,12 @@ func (s *shard) Step(now time.Time, in input) []output {
 		}
 	case inPeek:
 		s.peek(in)
+	case inSession:
+		if m := s.runs[in.runID]; m != nil {
+			in.session <- m.session
+		} else {
+			in.session <- nil
+		}
 	case inForget:
 		if m := s.runs[in.runID]; m != nil {
 			m.waiters = slices.DeleteFunc(m.waiters, func(w chan<- *run.State) bool { return w == in.ended })

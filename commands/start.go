@@ -19,15 +19,19 @@ import (
 
 // The doors that runs come in by, as stored in run.started.
 const (
-	SourceLAO = "lao"
-	SourceAPI = "api"
+	SourceLAO   = "lao"
+	SourceAPI   = "api"
+	SourceAGNT5 = "agnt5"
 )
 
 // StartRequest asks for a new run.
 type StartRequest struct {
+	// ID is the run's id if it was derived from an idempotency key, "" for a new one. Equal ids are one
+	// run: a repeat is answered with the run that is there.
+	ID       string
 	Source   string
 	FlowName string
-	// RunName may be empty for SourceAPI: such a run is found by its id alone, and FlowName is only
+	// RunName is required of SourceLAO. A run without one is found by its id alone, and FlowName is only
 	// shown.
 	RunName    string
 	WorkflowID string
@@ -37,25 +41,87 @@ type StartRequest struct {
 	Definition      workflow.Definition // params as written, secrets in clear
 	Input           []byte              // checked JSON object, secrets in clear
 	BodySHA256      string
+	ConnectionID    string // of the socket it was asked for on; "" if none
+	Metadata        []byte // checked JSON object, secrets in clear; nil if none
+	RetryOf         string // the run that this one goes on from; "" if none
+	Reused          []ReusedTask
 	Actor           wire.Actor
 	Trace           string // W3C traceparent, "" if none
+}
+
+// ReusedTask is a task of the run that is retried which is not done again.
+type ReusedTask struct {
+	Task   string
+	Offset domain.Revision // of its task_completed
+	Output []byte          // checked JSON, secrets in clear
 }
 
 // StartRun names and starts a run and returns once both are durable (contract D6).
 //
 // Errors: ErrInvalid for a graph that breaks a rule; ErrUnprocessable for a bad name or a secret in
 // an object key; ErrRefused with code RUN_NAME_TAKEN and details.execution_id while an earlier run
-// of the name is unfinished; ErrExhausted beyond Limits; ErrUnavailable if certainly nothing was
+// of the name is unfinished; ErrUnprocessable with code IDEMPOTENCY_KEY_REUSED if ID stands for another
+// request; ErrExhausted beyond Limits; ErrUnavailable if certainly nothing was
 // started; ErrIndeterminate if it may have been.
 func (e *Executor) StartRun(ctx context.Context, q StartRequest) (Outcome, error) {
 	began := e.deps.Clock.Now()
-	out, err := e.startRun(ctx, q)
+	out, err := e.startOnce(ctx, q)
 	e.observe("start", began, err)
 	return out, err
 }
 
+// startOnce is startRun, but answers a repeat of a start with the run that is there.
+func (e *Executor) startOnce(ctx context.Context, q StartRequest) (Outcome, error) {
+	if q.ID == "" {
+		return e.startRun(ctx, q)
+	}
+	lock := e.repeats.of(RunStream(q.ID))
+	lock.Lock()
+	defer lock.Unlock()
+	if out, known, err := e.repeatedStart(ctx, q); known || err != nil {
+		return out, err
+	}
+	out, err := e.startRun(ctx, q)
+	if errors.Is(err, domain.ErrConflict) || errors.Is(err, domain.ErrRefused) {
+		// Another process was first with the same request.
+		if out, known, again := e.repeatedStart(ctx, q); known && again == nil {
+			return out, nil
+		}
+	}
+	return out, err
+}
+
+// repeatedStart answers with the run of q.ID if there is one.
+func (e *Executor) repeatedStart(ctx context.Context, q StartRequest) (out Outcome, known bool, err error) {
+	page, err := e.deps.Log.ReadStream(ctx, RunStream(q.ID), 0, 1)
+	if errors.Is(err, domain.ErrNotFound) || err == nil && len(page) == 0 {
+		return Outcome{}, false, nil
+	}
+	if err != nil {
+		return Outcome{}, false, fmt.Errorf("start run %s: %w", q.ID, err)
+	}
+	event, err := wire.DecodeRun(page[0].Type, page[0].Data)
+	if err != nil {
+		return Outcome{}, false, err
+	}
+	started, ok := event.(run.Started)
+	switch {
+	case !ok:
+		return Outcome{}, true, domain.E(domain.KindRefused, "start run", q.ID, "an earlier try with this key was given up; use another key").WithCode("IDEMPOTENCY_KEY_SPENT")
+	case started.BodySHA256 != q.BodySHA256:
+		return Outcome{}, true, KeyReused("start run", q.ID)
+	}
+	return Outcome{RunID: q.ID, Position: page[0].Position, Repeated: true, FlowName: started.FlowName, RunName: started.RunName}, true, nil
+}
+
+// KeyReused refuses a request whose idempotency key stood for another one.
+func KeyReused(op, subject string) error {
+	return domain.E(domain.KindUnprocessable, op, subject, "stood for a request with another body; use a new key for a new request").
+		WithField("header/Idempotency-Key").WithCode("IDEMPOTENCY_KEY_REUSED")
+}
+
 func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error) {
-	named := q.RunName != "" || q.Source != SourceAPI
+	named := q.RunName != "" || q.Source == SourceLAO
 	if named {
 		if err := name.Check(q.FlowName, q.RunName); err != nil {
 			return Outcome{}, err
@@ -66,7 +132,10 @@ func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error
 	if err != nil {
 		return Outcome{}, err
 	}
-	id := e.deps.IDs.NewID()
+	id := q.ID
+	if id == "" {
+		id = e.deps.IDs.NewID()
+	}
 	stream := RunStream(id)
 	session, err := e.deps.Secrets.Session(ctx, stream, nil)
 	if err != nil {
@@ -77,6 +146,7 @@ func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error
 		return Outcome{}, fmt.Errorf("start run %s: %w", id, err)
 	}
 	start.RunID, start.Source, start.FlowName, start.RunName = id, q.Source, q.FlowName, q.RunName
+	start.ConnectionID, start.RetryOf = q.ConnectionID, q.RetryOf
 	start.WorkflowID, start.WorkflowVersion, start.Endpoint, start.BodySHA256, start.Node = q.WorkflowID, q.WorkflowVersion, q.Endpoint, q.BodySHA256, e.node
 
 	if e.work.Err() != nil {
@@ -147,7 +217,40 @@ func (e *Executor) seal(ctx context.Context, session *Session, graph *workflow.G
 		}
 	}
 	graph.SealOutputs(tasks)
-	return run.Start{Definition: definition, Graph: graph, Input: input, Secrets: secrets}, nil
+	start := run.Start{Definition: definition, Graph: graph, Input: input, Secrets: secrets}
+	return start, sealBeside(ctx, session, q, &start)
+}
+
+// sealBeside takes the secrets out of what stands beside definition and input.
+func sealBeside(ctx context.Context, session *Session, q StartRequest, start *run.Start) error {
+	seal := func(raw []byte, at ...string) (domain.Value, error) {
+		v, more, err := session.Seal(ctx, raw, at...)
+		for _, s := range more {
+			if !slices.ContainsFunc(start.Secrets, func(have run.Secret) bool { return have.ID == s.ID }) {
+				start.Secrets = append(start.Secrets, s)
+			}
+		}
+		return v, err
+	}
+	var err error
+	if q.Metadata != nil {
+		if start.Metadata, err = seal(q.Metadata); err != nil {
+			return err
+		}
+	}
+	start.Reused = run.Reuse(func(add func(string, domain.Revision, domain.Value)) {
+		for _, t := range q.Reused {
+			var at []string
+			if i, ok := start.Graph.Index(t.Task); ok && start.Graph.SealsOutput(i) {
+				at = []string{""}
+			}
+			v, failed := seal(t.Output, at...)
+			if err = errors.Join(err, failed); err == nil {
+				add(t.Task, t.Offset, v)
+			}
+		}
+	})
+	return err
 }
 
 // admit takes a place among the active runs, or says that the run must wait, or refuses it.

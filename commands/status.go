@@ -30,27 +30,7 @@ func (e *Executor) observe(command string, began time.Time, err error) {
 }
 
 func (e *Executor) cancel(ctx context.Context, runID, reason string, actor wire.Actor) (Outcome, error) {
-	type answer struct {
-		out Outcome
-		err error
-	}
-	answered := make(chan answer, 1)
-	err := e.send(ctx, runID, inVisit{runID: runID, envelope: envelope{
-		command: run.Cancel{Reason: reason}, outside: true,
-		cause: wire.Cause{Actor: actor, CommandID: "cancel:" + e.deps.IDs.NewID(), CorrelationID: runID},
-		reply: func(o Outcome, err error) { answered <- answer{o, err} },
-	}})
-	if err != nil {
-		return Outcome{}, err
-	}
-	select {
-	case a := <-answered:
-		return a.out, a.err
-	case <-ctx.Done():
-		return Outcome{}, domain.Wrap(domain.KindIndeterminate, "cancel run", runID, ctx.Err())
-	case <-e.work.Done():
-		return Outcome{}, domain.Wrap(domain.KindIndeterminate, "cancel run", runID, context.Cause(e.work))
-	}
+	return e.visit(ctx, "cancel", Ask{RunID: runID, Actor: actor}, run.Cancel{Reason: reason})
 }
 
 // State returns a run as of its last stored event: from its mailbox if it is active, else folded

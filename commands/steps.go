@@ -63,6 +63,11 @@ type (
 		state chan<- *run.State // gets nil if the run is neither active nor lately ended; capacity 1
 		ended chan<- *run.State // optional; capacity 1
 	}
+	// inSession asks for the session of an active run.
+	inSession struct {
+		runID   string
+		session chan<- *Session // gets nil if the run is not active; capacity 1
+	}
 	// inForget says that nobody waits any more for what inPeek asked to be told.
 	inForget struct {
 		runID string
@@ -80,6 +85,7 @@ func (inRepeat) shardInput()   {}
 func (inLoaded) shardInput()   {}
 func (inTimer) shardInput()    {}
 func (inPeek) shardInput()     {}
+func (inSession) shardInput()  {}
 
 // output is something to carry out.
 type output interface{ shardOutput() }
@@ -121,8 +127,10 @@ type (
 	}
 	// outAwaits says that a task waits for an event of that name.
 	outAwaits struct{ runID, task, channel string }
-	// outPlace gives back a place that the run it was meant for has already.
-	outPlace struct{}
+	// outPlace gives back a place that the run it was meant for has already, or does not need.
+	outPlace struct {
+		held bool // it is not a place but the promise that the run may wait for one
+	}
 )
 
 func (outAppend) shardOutput()  {}

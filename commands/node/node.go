@@ -123,7 +123,7 @@ type Call struct {
 	// Delta, which may be nil, is told of text as a model says it, in order, for whoever watches live;
 	// the whole text is the attempt's output all the same. It never blocks, keeps nothing of the text
 	// and may be called from the attempt's goroutine only, until Run returns.
-	Delta func(text string)
+	Delta func(text string) `json:"-"`
 }
 
 // Upstream is one dependency's output. Skipped is true if that task was skipped; Output is null then.
