@@ -55,7 +55,7 @@ func (s *server) buildApp() {
 	readapi.RegisterBlobs(s.app, s.blobs)
 	s.registerHistory()
 	s.registerViewsAdmin()
-	// /ws/workflows/:id comes before this one when it exists (contract D2).
+	// Last of the sockets: its path takes in the others' (contract D2).
 	s.live.Register(s.app)
 	s.registerDocs()
 	s.addChecks()

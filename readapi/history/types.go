@@ -35,6 +35,11 @@ func (t *nodeTypes) of(ctx context.Context, r *Routes, executionID, node string)
 	return types[node]
 }
 
+// NodeType is the type of an execution's node, "" if it cannot be told now.
+func (r *Routes) NodeType(ctx context.Context, executionID, node string) string {
+	return r.types.of(ctx, r, executionID, node)
+}
+
 func (t *nodeTypes) keep(executionID string, types map[string]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
