@@ -21,7 +21,7 @@ func (r *apiReader) setBody(name string, value json.RawMessage) {
 
 func (r *apiReader) readBody() {
 	at := r.at("body")
-	raw, given := rawjson.Get(r.params, at)
+	raw, given := r.get(at)
 	if given && rawjson.KindOf(raw) == rawjson.Null && len(r.fields) == 0 {
 		return
 	}

@@ -46,8 +46,12 @@ func (r *apiReader) addQuery(pointer, name string) {
 
 // readFixed reads the fixed BODY_x, QUERY_x and HEADER_x of an object.
 func (r *apiReader) readFixed(pointer string) {
-	raw, _ := rawjson.Get(r.params, pointer)
-	for _, m := range rawjson.Members(raw) {
+	members := r.config
+	if pointer != "/config" {
+		raw, _ := r.get(pointer)
+		members = rawjson.Members(raw)
+	}
+	for _, m := range members {
 		if name, ok := strings.CutPrefix(m.Key, bodyPrefix); ok {
 			r.setBody(name, m.Value)
 		} else if name, ok := strings.CutPrefix(m.Key, queryPrefix); ok {

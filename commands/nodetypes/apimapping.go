@@ -21,7 +21,7 @@ func isMapping(m rawjson.Member) bool {
 // readMapping reads the mapping of the object at pointer and, in an attempt, applies it to the
 // output of the task it depends on.
 func (r *apiReader) readMapping(pointer string) {
-	raw, ok := rawjson.Get(r.params, pointer+"/mapping")
+	raw, ok := r.get(pointer + "/mapping")
 	if !ok {
 		return
 	}

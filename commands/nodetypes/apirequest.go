@@ -63,10 +63,12 @@ type bodyField struct {
 // POST if there is a body and GET otherwise.
 func readAPIRequest(params json.RawMessage, upstream []node.Upstream, resolved bool) (apiRequest, []node.Fault) {
 	r := apiReader{reader: reader{params: params, resolved: resolved}, upstream: upstream}
-	if raw, ok := rawjson.Get(params, "/config"); !ok || rawjson.KindOf(raw) != rawjson.Object {
+	config, ok := rawjson.Get(params, "/config")
+	if !ok || rawjson.KindOf(config) != rawjson.Object {
 		r.fault("/config", "must be an object with url, method and headers")
 		return r.out, r.faults
 	}
+	r.config = rawjson.Members(config)
 	r.layered = r.has("/config/default")
 	r.out.url = r.url(r.at("url"))
 	if r.out.url == nil && !r.has(r.at("url")) {

@@ -21,7 +21,23 @@ const timeoutMax = 24 * time.Hour
 type reader struct {
 	params   json.RawMessage
 	resolved bool
+	config   []rawjson.Member // of params, if the type looks at many of them
 	faults   []node.Fault
+}
+
+// get is rawjson.Get, which reads params from the start, but for the members of config where they
+// are known.
+func (r *reader) get(pointer string) (json.RawMessage, bool) {
+	key, inConfig := strings.CutPrefix(pointer, "/config/")
+	if !inConfig || r.config == nil || strings.ContainsAny(key, "/~") {
+		return rawjson.Get(r.params, pointer)
+	}
+	for i := range r.config {
+		if r.config[i].Key == key {
+			return r.config[i].Value, true
+		}
+	}
+	return nil, false
 }
 
 func (r *reader) fault(pointer, format string, args ...any) {
@@ -31,7 +47,7 @@ func (r *reader) fault(pointer, format string, args ...any) {
 // value returns the value at pointer; ok is false if there is none to look at: absent, null, or
 // not known yet. {"value": x} is opened.
 func (r *reader) value(pointer string) (json.RawMessage, bool) {
-	raw, ok := rawjson.Get(r.params, pointer)
+	raw, ok := r.get(pointer)
 	if !ok {
 		return nil, false
 	}
@@ -54,14 +70,14 @@ func unresolved(raw json.RawMessage) bool {
 
 // has tells whether anything stands at pointer, null and references included.
 func (r *reader) has(pointer string) bool {
-	_, ok := rawjson.Get(r.params, pointer)
+	_, ok := r.get(pointer)
 	return ok
 }
 
 // untemplated refuses a template where expressions are read: its value would become part of their
 // source, so that the run's data could say what is evaluated.
 func (r *reader) untemplated(pointer string) bool {
-	raw, _ := rawjson.Get(r.params, pointer)
+	raw, _ := r.get(pointer)
 	if s, ok := text(unwrapValue(raw)); r.resolved || !ok || !strings.Contains(s, "{{") {
 		return true
 	}
