@@ -22,8 +22,9 @@ type reply struct {
 // exchange sends req and reads the reply within ReplyBytesMax. The details describe the call
 // whatever came of it.
 func (d Deps) exchange(req *http.Request) (reply, map[string]any, *node.Failure) {
-	what := req.Method + " " + shown(req.URL)
-	details := map[string]any{"method": req.Method, "url": shown(req.URL)}
+	url := shown(req.URL)
+	what := req.Method + " " + url
+	details := map[string]any{"method": req.Method, "url": url}
 	started := d.Now()
 	r, f := d.send(req, what, details)
 	details["latency_ms"] = d.Now().Sub(started).Milliseconds()
@@ -65,7 +66,7 @@ func (d Deps) send(req *http.Request, what string, details map[string]any) (repl
 		return reply{}, d.tooLarge(what)
 	}
 	// The transport has undone gzip, so that the limit holds for what a small reply unpacks to.
-	body, err := io.ReadAll(io.LimitReader(resp.Body, d.ReplyBytesMax+1))
+	body, err := readAll(io.LimitReader(resp.Body, d.ReplyBytesMax+1), resp.ContentLength)
 	if int64(len(body)) > d.ReplyBytesMax {
 		return reply{}, d.tooLarge(what)
 	}
@@ -74,6 +75,30 @@ func (d Deps) send(req *http.Request, what string, details map[string]any) (repl
 	}
 	details["reply_bytes"] = len(body)
 	return reply{status: resp.StatusCode, header: resp.Header, body: body}, nil
+}
+
+// promisedBytesMax is up to how much room is made for a length that an answer only claims to have.
+const promisedBytesMax = 16 << 10
+
+// readAll is io.ReadAll, which takes 512 bytes for the least of bodies. What is read here is kept as a
+// task's output while its run is in memory, so it gets the room it needs if the answer tells its length.
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	if length < 0 || length > promisedBytesMax {
+		return io.ReadAll(r)
+	}
+	b := make([]byte, 0, length+1) // one more, to see the end
+	for {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case err == io.EOF: //nolint:errorlint // as io.ReadAll: a wrapped one is a failure
+			return b, nil
+		case err != nil:
+			return b, err
+		case len(b) == cap(b): // longer than promised
+			b = append(b, 0)[:len(b)]
+		}
+	}
 }
 
 // retryAfter reads the header's seconds or HTTP date (RFC 9110, section 10.2.3); 0 if it says
