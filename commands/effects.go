@@ -239,7 +239,7 @@ func (r *runner) details(a *attempt, d map[string]any) domain.Value {
 	if len(d) == 0 {
 		return domain.Value{}
 	}
-	b, err := json.Marshal(d)
+	b, err := appendDetails(nil, d)
 	if err != nil {
 		return domain.Value{}
 	}
