@@ -43,6 +43,30 @@ func (f *frame) details(e run.Event) {
 	case run.TimerSet:
 		f.taskHead(e.Task, e.TaskID, e.Iteration)
 		f.Time("due_at", e.DueAt)
+	case run.ApprovalRequested:
+		f.taskHead(e.Task, e.TaskID, e.Iteration)
+		f.value("request", e.Request, "{}")
+		f.timeOpt("due_at", e.DueAt)
+	case run.ApprovalDecided:
+		f.taskHead(e.Task, e.TaskID, e.Iteration)
+		f.Str("action", e.Action)
+		f.Str("approver", e.Approver)
+		f.Str("comment", e.Comment)
+	case run.EventAwaited:
+		f.taskHead(e.Task, e.TaskID, e.Iteration)
+		f.Str("channel", e.Channel)
+		f.timeOpt("due_at", e.DueAt)
+	case run.SignalReceived:
+		f.Str("signal_id", e.SignalID)
+		f.Str("name", e.Name)
+		f.value("payload", e.Payload, "null")
+	case run.Paused:
+		f.Str("reason", e.Reason)
+	case run.Resumed:
+		f.Str("reason", e.Reason)
+	case run.TaskReused:
+		f.taskHead(e.Task, e.TaskID, e.Iteration)
+		f.Int("reused_offset", int64(e.Offset))
 	case run.TaskSkipped:
 		f.task = e.Task
 		f.Str("task_name", e.Task)
@@ -88,7 +112,14 @@ func (f *frame) started(e run.Started) {
 		f.Int("workflow_version", int64(e.WorkflowVersion))
 	}
 	f.Str("source", e.Source)
+	if e.RetryOf != "" {
+		f.Str("retry_of", IDPrefix+e.RetryOf)
+	}
+	if e.ConnectionID != "" {
+		f.Str("connection_id", e.ConnectionID)
+	}
 	f.value("parameters", e.Input, "{}")
+	f.value("metadata", e.Metadata, "{}")
 }
 
 func (f *frame) taskHead(name, id string, iteration int) {

@@ -31,8 +31,9 @@ const (
 
 // Types of frames that are no events: they carry no offset.
 const (
-	TypeError = "error"
-	TypePong  = "pong"
+	TypeError          = "error"
+	TypePong           = "pong"
+	TypeResumeAccepted = "resume_accepted"
 )
 
 // Unreadable is shown for a stored event that cannot be decoded, so that one damaged payload does

@@ -73,6 +73,7 @@ func story(t testing.TB, log *memory.Log, id string, steps ...step) []domain.Rec
 func begun(id string) step {
 	return step{0, run.Started{
 		RunID: id, Source: "agnt5", FlowName: "search-candidates", WorkflowID: "w1", WorkflowVersion: 3, Endpoint: "coffee-shop",
+		ConnectionID: "ws_c2GDFfT7bywQZW4He6CNFw", Metadata: raw(`{"idempotency_key":"k"}`),
 		Definition: raw(`{}`), Input: domain.Value{JSON: []byte(`{"user_query":"é","api_key":null}`), Holes: []domain.Hole{{At: "/api_key", Sealed: "s1", FP: "k3f9"}}},
 	}}
 }
@@ -107,6 +108,21 @@ var stories = map[string][]step{
 		{2, run.TaskFailed{Task: "post", TaskID: "t1", Attempt: 1, StartedAt: at(1), Error: run.ErrorInfo{Type: "HTTPError", Code: "HTTP_404", Message: "none", Details: raw(`{"status":404}`)}, Partial: raw(`{"rows":1}`)}},
 		{2, run.Failed{StartedAt: at(0), Task: "post", Error: run.ErrorInfo{Type: "HTTPError", Code: "HTTP_404", Message: "none"}, Results: raw(`{}`)}},
 	},
+	"waiting": {
+		{0, run.Started{RunID: "r1", Source: "agnt5", FlowName: "w", RetryOf: "r0", Definition: raw(`{}`), Input: raw(`{}`)}},
+		{1, run.TaskStarted{Task: "old", TaskID: "t0", Node: "n", Function: "agent", Input: raw(`{}`)}},
+		{1, run.TaskReused{Task: "old", TaskID: "t0", Offset: 7}},
+		{1, run.TaskCompleted{Task: "old", TaskID: "t0", Attempt: 1, StartedAt: at(1), Output: raw(`1`)}},
+		{2, run.TaskStarted{Task: "ok", TaskID: "t1", Node: "n", Function: "approval", Input: raw(`{}`)}},
+		{2, run.ApprovalRequested{Task: "ok", TaskID: "t1", Request: raw(`{"description":"pay?"}`), DueAt: at(9000)}},
+		{3, run.Paused{Reason: "lunch"}},
+		{4, run.Resumed{}},
+		{5, run.ApprovalDecided{Task: "ok", TaskID: "t1", Action: run.Approved, Approver: "ann", Comment: "fine"}},
+		{5, run.TaskCompleted{Task: "ok", TaskID: "t1", Attempt: 1, StartedAt: at(2), Output: raw(`{}`)}},
+		{5, run.TaskStarted{Task: "hear", TaskID: "t2", Node: "n", Function: "event", Input: raw(`{}`)}},
+		{5, run.EventAwaited{Task: "hear", TaskID: "t2", Channel: "orders"}},
+		{6, run.SignalReceived{SignalID: "s1", Name: "orders", Payload: raw(`{"n": 1}`)}},
+	},
 	"cancelled": {
 		begun("r3"),
 		{7, run.Cancelled{StartedAt: at(0), Reason: "not needed", Results: raw(`{}`)}},
@@ -114,11 +130,11 @@ var stories = map[string][]step{
 }
 
 // frames renders a story as one socket gets it.
-func frames(t testing.TB, options agnt5.Options, payloads agnt5.Payloads, steps []step) []string {
+func frames(t testing.TB, options agnt5.FrameOptions, payloads agnt5.Payloads, steps []step) []string {
 	t.Helper()
 	log := memory.NewLog()
 	options.LogID = "log-1"
-	renderer := agnt5.New(log, payloads, options)
+	renderer := agnt5.NewRenderer(log, payloads, options)
 	var out []string
 	prev := domain.NoStream
 	for _, e := range story(t, log, "r1", steps...) {
@@ -138,7 +154,7 @@ func frames(t testing.TB, options agnt5.Options, payloads agnt5.Payloads, steps 
 func TestD1_FramesGolden(t *testing.T) {
 	for name, steps := range stories {
 		t.Run(name, func(t *testing.T) {
-			got := strings.Join(frames(t, agnt5.Options{}, masks{}, steps), "\n") + "\n"
+			got := strings.Join(frames(t, agnt5.FrameOptions{}, masks{}, steps), "\n") + "\n"
 			path := filepath.Join("testdata", name+".jsonl")
 			if *update {
 				require.NoError(t, os.MkdirAll("testdata", 0o750))
@@ -175,7 +191,7 @@ func read(t testing.TB, text string) frame {
 
 func TestS1_13_14_15_16_Envelope(t *testing.T) {
 	for name, steps := range stories {
-		for _, text := range frames(t, agnt5.Options{}, masks{}, steps) {
+		for _, text := range frames(t, agnt5.FrameOptions{}, masks{}, steps) {
 			var whole map[string]json.RawMessage
 			require.NoError(t, json.Unmarshal([]byte(text), &whole))
 			require.Len(t, whole, 2, "%s: type and data, nothing else", name)
@@ -193,7 +209,7 @@ func TestS1_13_14_15_16_Envelope(t *testing.T) {
 
 // types lists what a story's frames are.
 func types(t testing.TB, name string) (out []string) {
-	for _, text := range frames(t, agnt5.Options{}, masks{}, stories[name]) {
+	for _, text := range frames(t, agnt5.FrameOptions{}, masks{}, stories[name]) {
 		out = append(out, read(t, text).Type)
 	}
 	return out
@@ -246,7 +262,7 @@ func TestD1_Names(t *testing.T) {
 }
 
 func TestD4_PartsShareOffsetAndPrev(t *testing.T) {
-	texts := frames(t, agnt5.Options{}, masks{}, stories["completed"])
+	texts := frames(t, agnt5.FrameOptions{}, masks{}, stories["completed"])
 	first, second := read(t, texts[0]), read(t, texts[1])
 	require.Equal(t, []int{1, 2, 2, 2}, []int{first.Data.Part, first.Data.Parts, second.Data.Part, second.Data.Parts})
 	require.Equal(t, *first.Data.Offset, *second.Data.Offset)
@@ -260,17 +276,17 @@ func TestD4_PartsShareOffsetAndPrev(t *testing.T) {
 }
 
 func TestFrame_Secrets(t *testing.T) {
-	f := read(t, frames(t, agnt5.Options{}, masks{}, stories["cancelled"])[0])
+	f := read(t, frames(t, agnt5.FrameOptions{}, masks{}, stories["cancelled"])[0])
 	require.Equal(t, map[string]any{"user_query": "é", "api_key": "*** k3f9"}, f.Data.Details["parameters"])
 }
 
 func TestFrame_LargeOutputsBecomeALink(t *testing.T) {
-	texts := frames(t, agnt5.Options{FrameInlineBytesMax: 10}, masks{}, stories["completed"])
+	texts := frames(t, agnt5.FrameOptions{FrameInlineBytesMax: 10}, masks{}, stories["completed"])
 	require.Equal(t, map[string]any{"href": "/api/executions/r1", "tasks": 3.0}, read(t, texts[len(texts)-1]).Data.Details["output"])
 }
 
 func TestFrame_UnknownAndDamagedEvents(t *testing.T) {
-	renderer := agnt5.New(memory.NewLog(), masks{}, agnt5.Options{LogID: "log-1"})
+	renderer := agnt5.NewRenderer(memory.NewLog(), masks{}, agnt5.FrameOptions{LogID: "log-1"})
 	good := story(t, memory.NewLog(), "r1", begun("r1"))[0]
 	for _, c := range []struct {
 		name, typ, metadata, data, want string
@@ -297,9 +313,9 @@ func TestFrame_UnknownAndDamagedEvents(t *testing.T) {
 // What may pass is an error; what is lost for good is shown as such.
 func TestFrame_PayloadsThatCannotBeRead(t *testing.T) {
 	e := story(t, memory.NewLog(), "r1", begun("r1"))[0]
-	_, err := agnt5.New(memory.NewLog(), failing{domain.KindUnavailable}, agnt5.Options{}).Frame(context.Background(), "r1", &e)
+	_, err := agnt5.NewRenderer(memory.NewLog(), failing{domain.KindUnavailable}, agnt5.FrameOptions{}).Frame(context.Background(), "r1", &e)
 	require.ErrorIs(t, err, domain.ErrUnavailable)
-	f, err := agnt5.New(memory.NewLog(), failing{domain.KindCorrupt}, agnt5.Options{}).Frame(context.Background(), "r1", &e)
+	f, err := agnt5.NewRenderer(memory.NewLog(), failing{domain.KindCorrupt}, agnt5.FrameOptions{}).Frame(context.Background(), "r1", &e)
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"unreadable": true}, read(t, string(f.Parts[0].AppendTo(nil, -1))).Data.Details["parameters"])
 }

@@ -21,8 +21,8 @@ type Payloads interface {
 // FrameInlineBytesMaxDefault bounds the payload bytes of one frame.
 const FrameInlineBytesMaxDefault = 256 << 10
 
-// Options of a Renderer. The zero value means the defaults.
-type Options struct {
+// FrameOptions of a Renderer. The zero value means the defaults.
+type FrameOptions struct {
 	// LogID is shown as `log` in every frame.
 	LogID domain.LogID
 	// FrameInlineBytesMax is the largest value, and the largest output of a workflow as a whole, that
@@ -37,13 +37,13 @@ type Options struct {
 type Renderer struct {
 	log      results.Log
 	payloads Payloads
-	options  Options
+	options  FrameOptions
 }
 
-// New makes a Renderer. It panics without a log or payloads.
-func New(log results.Log, payloads Payloads, options Options) *Renderer {
+// NewRenderer makes a Renderer. It panics without a log or payloads.
+func NewRenderer(log results.Log, payloads Payloads, options FrameOptions) *Renderer {
 	if log == nil || payloads == nil {
-		panic("agnt5: New needs a log and payloads")
+		panic("agnt5: NewRenderer needs a log and payloads")
 	}
 	if options.FrameInlineBytesMax == 0 {
 		options.FrameInlineBytesMax = FrameInlineBytesMaxDefault
