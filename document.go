@@ -62,7 +62,7 @@ func documentInfo() openapi.Info {
 type indexShown struct {
 	Name    string            `json:"name" example:"quipu"`
 	Version string            `json:"version" example:"0.1.0"`
-	Log     string            `json:"log" example:"8f14e45fceea167a"`
+	Log     string            `json:"log" example:"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3"`
 	Links   map[string]string `json:"links"`
 	Docs    string            `json:"docs" example:"/docs"`
 }
@@ -71,7 +71,7 @@ type indexShown struct {
 func rootOperations() []apidoc.Operation {
 	lines := apidoc.Answer{
 		Status: 200, Doc: "One JSON object a line while the work goes on; the last has result or error.", MediaType: "application/x-ndjson", Of: apidoc.Text(""),
-		Example: `{"result":{"position":"8f14e45fceea167a-000000000000002a","compared":true,"rows":12,"differences":0,"parked":0,"took_seconds":0.1}}`,
+		Example: `{"result":{"position":"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a","compared":true,"rows":12,"differences":0,"parked":0,"took_seconds":0.1}}`,
 	}
 	busy := []apidoc.Refusal{
 		{Status: 409, Code: "NOT_FOR_BROWSERS", Message: "this route is not for browsers; use quipu views with --server"},

@@ -147,7 +147,7 @@ type List[T any] struct {
 	Limit        int      `json:"limit" example:"50"`
 	Offset       *int     `json:"offset,omitempty" doc:"As it was asked for." example:"0"`
 	NextCursor   *string  `json:"next_cursor" doc:"Of the next page; null on the last." example:"null"`
-	ViewPosition string   `json:"view_position" doc:"How far the view had come." example:"8f14e45fceea167a-000000000000002a"`
+	ViewPosition string   `json:"view_position" doc:"How far the view had come." example:"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a"`
 	Fresh        bool     `json:"fresh" doc:"That is all this node knows of." example:"true"`
 	Warnings     []string `json:"warnings,omitempty" doc:"Parameters that are nearly one there is." example:"[\"sttus is no parameter and was ignored; did you mean status?\"]"`
 }
@@ -159,7 +159,7 @@ func Headers(list ...Header) []Header { return list }
 var (
 	// QuipuPosition is the position a command was written at (contract D22).
 	QuipuPosition = Header{
-		Name: "Quipu-Position", Required: true, Example: "8f14e45fceea167a-000000000000002a",
+		Name: "Quipu-Position", Required: true, Example: "644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a",
 		Doc: "The position it was written at; give it as at_least to a list that must show it.",
 	}
 	// Location says where to read what was made.

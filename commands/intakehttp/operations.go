@@ -16,10 +16,23 @@ var (
 	badID       = apidoc.Refusal{Status: 400, Code: "INVALID_ID", Field: pathID, Message: "is not percent-encoded correctly"}
 	noExecution = apidoc.Refusal{Status: 404, Code: "EXECUTION_UNKNOWN", Field: pathID, Message: "names no execution"}
 	noWorkflow  = apidoc.Refusal{Status: 404, Code: "WORKFLOW_UNKNOWN", Field: pathID, Message: "names no workflow"}
-	notDone     = []apidoc.Refusal{
-		{Status: 429, Code: "RUNS_PENDING", Message: "too many runs wait to begin; try again later"},
-		{Status: 503, Code: "UNAVAILABLE", Message: "the log cannot be written now; send the same request again"},
+	// notDone are of every command; the same request may be sent again.
+	notDone = []apidoc.Refusal{
+		{Status: 503, Code: "LOG_FAILED", Message: "the log cannot be written; the server has to be restarted"},
+		{Status: 503, Code: "UNAVAILABLE", Message: "unavailable"},
+		{Status: 503, Code: "INDETERMINATE", Message: "indeterminate"},
 		{Status: 504, Code: "DEADLINE", Message: "deadline"},
+	}
+	overloaded = apidoc.Refusal{Status: 429, Code: "OVERLOADED", Message: "10000 runs are active and 100000 wait; try again later"}
+	busy       = apidoc.Refusal{Status: 429, Code: "RUN_BUSY", Message: "too many commands wait for this run; try again later"}
+	badGraph   = apidoc.Refusal{Status: 400, Code: "INVALID_GRAPH", Field: "/edges/1", Message: "the edges form a cycle: a -> b -> a"}
+	// notSealed are of commands whose payloads may hold secrets.
+	notSealed = []apidoc.Refusal{
+		{Status: 422, Code: "UNKNOWN_MASK", Field: "/tasks/0/params/config/api_key", Message: "is a mask that is not known here; send the secret itself"},
+		{Status: 422, Code: "MASK_MOVED", Field: "/tasks/0/params/config/api_key", Message: "is the mask of a secret that stands elsewhere; send the secret itself"},
+		{Status: 422, Code: "SECRET_IN_KEY", Field: "/tasks/0/params", Message: "a key of this object holds a secret of the run; rename the key"},
+		{Status: 422, Code: "TOO_MANY_SECRETS", Message: "holds 2000 secrets, at most 1000 are allowed"},
+		{Status: 422, Code: "START_TOO_LARGE", Message: "the secrets in the definition and the input take 1000000 bytes of its first event, at most 900000 are allowed; pass fewer secrets"},
 	}
 	badAPIBody = []apidoc.Refusal{
 		{Status: 400, Code: "INVALID_JSON", Field: "body", Message: "is empty; send a JSON object"},
@@ -85,7 +98,7 @@ type taskStatusQuery struct {
 type cancelledData struct {
 	ID       string `json:"id" example:"0192f0c1-7c1e-7000-8000-000000000001"`
 	Status   string `json:"status" enum:"cancelled"`
-	Position string `json:"position" example:"8f14e45fceea167a-000000000000002a"`
+	Position string `json:"position" example:"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a"`
 }
 
 func runDAGOperations() []apidoc.Operation {
@@ -98,16 +111,21 @@ func runDAGOperations() []apidoc.Operation {
 				Of:      apidoc.AnyOf{runDAGBody{}, wrappedRunDAGBody{}},
 				Example: `{"flow_name":"greeting","run_name":"monday","tasks":[{"name":"inputs","function":"inputs","params":{}},{"name":"check","function":"conditional","params":{"config":{"condition_expression":"input.n > 1"}}}],"edges":[],"default_inputs":{"n":2}}`,
 				Examples: map[string]string{
+					"waiting": `{"flow_name":"patience","tasks":[{"name":"night","function":"timer","params":{"config":{"duration":"8h"}}}]}`,
 					"wrapped": `{"workflow_data":{"flow_name":"greeting","tasks":[{"name":"inputs","function":"inputs"}],"default_inputs":{"n":2}},"inputs":{"n":3}}`,
 				},
 			},
 			Answers: []apidoc.Answer{{Status: 200, Doc: "It is recorded and runs.", Of: runDAGReply{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
 			Refusals: refusals([]apidoc.Refusal{
 				{Status: 400, Code: "INVALID_WORKFLOW", Field: "/tasks/0/function", Message: `"rm_rf" is no function of this server; use one of: agent, api_call, …`},
-				{Status: 409, Code: "RUN_ACTIVE", Message: "a run of this name has not ended; choose another run_name or wait", Details: map[string]any{"execution_id": "0192f0c1-7c1e-7000-8000-000000000001"}},
+				{Status: 400, Code: "RESERVED_NAME", Field: "flow_name", Message: `"workflows" is reserved, since /ws/workflows/… is another stream; choose another name`},
+				badGraph,
+				{Status: 409, Code: "RUN_NAME_TAKEN", Field: "run_name", Message: "the run 0192f0c1-7c1e-7000-8000-000000000001 of this name has not ended"},
+				{Status: 422, Code: "INVALID_NAME", Field: "flow_name", Message: "is empty"},
+				overloaded,
 				{Status: 422, Code: "INVALID_BODY", Field: "/tasks", Message: "must be an array of tasks"},
 				{Status: 422, Code: "INVALID_JSON", Field: "body", Message: "is empty; send a JSON object with tasks and flow_name"},
-			}, notDone),
+			}, notSealed, notDone),
 		},
 		{
 			Method: "GET", Path: "/task-status/:id", ID: "taskStatus", Tag: "runs", Key: apidoc.KeyBySetting,
@@ -117,7 +135,7 @@ func runDAGOperations() []apidoc.Operation {
 			Answers: []apidoc.Answer{{Status: 200, Of: taskStatusReply{}, Example: `{"status":"completed","results":{"inputs":{"n":2}}}`}},
 			Refusals: refusals([]apidoc.Refusal{
 				badID, {Status: 400, Code: "INVALID_WAIT", Field: "query/wait", Message: `must be a duration from 0s to 60s such as "10s"`}, noExecution,
-			}, notDone[1:]),
+			}, notDone),
 		},
 		{
 			Method: "POST", Path: "/api/executions/:id/cancel", ID: "cancelExecution", Tag: "executions",
@@ -126,8 +144,8 @@ func runDAGOperations() []apidoc.Operation {
 			Params:  map[string]string{"id": "The execution; exec_<id> is the same."},
 			Answers: []apidoc.Answer{{Status: 202, Doc: "It is cancelled.", Of: apidoc.Data[cancelledData]{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
 			Refusals: refusals([]apidoc.Refusal{
-				badID, noExecution, {Status: 409, Code: "RUN_FINISHED", Message: "the run has ended already"},
-			}, notDone[1:]),
+				badID, noExecution, {Status: 409, Code: "RUN_ENDED", Message: "the run has already ended as completed"}, busy,
+			}, notDone),
 		},
 	}
 }

@@ -1,6 +1,10 @@
 package intakehttp
 
-import "quipu/apidoc"
+import (
+	"slices"
+
+	"quipu/apidoc"
+)
 
 // graphNode and graphEdge are what is read of a graph; other members are kept as they are.
 type graphNode struct {
@@ -60,13 +64,13 @@ type workflowShown struct {
 	Definition  apidoc.Object `json:"definition" doc:"The graph as it was sent, its secrets masked." example:"{\"nodes\":[{\"id\":\"start\",\"type\":\"trigger\"}],\"edges\":[]}"`
 	CreatedAt   string        `json:"created_at" format:"date-time" example:"2025-09-02T09:42:05.043Z"`
 	UpdatedAt   string        `json:"updated_at" format:"date-time" example:"2025-09-02T09:42:05.043Z"`
-	Position    string        `json:"position" example:"8f14e45fceea167a-000000000000002a"`
+	Position    string        `json:"position" example:"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a"`
 }
 
 type deletedWorkflow struct {
 	Status     string `json:"status" enum:"deleted"`
 	WorkflowID string `json:"workflow_id" example:"0192f0c1-7c1e-7000-8000-000000000001"`
-	Position   string `json:"position" example:"8f14e45fceea167a-000000000000002a"`
+	Position   string `json:"position" example:"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a"`
 }
 
 type startedExecution struct {
@@ -74,16 +78,17 @@ type startedExecution struct {
 	WorkflowID      string `json:"workflow_id" example:"0192f0c1-7c1e-7000-8000-000000000002"`
 	WorkflowVersion int    `json:"workflow_version" min:"1" example:"1"`
 	Status          string `json:"status" enum:"running"`
-	Position        string `json:"position" example:"8f14e45fceea167a-000000000000002a"`
+	Position        string `json:"position" example:"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a"`
 }
 
 const workflowExample = `{"name":"greeting","nodes":[{"id":"start","type":"trigger"},{"id":"pause","type":"timer","config":{"duration_seconds":0}},{"id":"done","type":"end"}],"edges":[{"source":"start","target":"pause"},{"source":"pause","target":"done"}]}`
 
 func workflowOperations() []apidoc.Operation {
-	graphRefusals := []apidoc.Refusal{
+	graphRefusals := append(slices.Clone(notSealed[:4]),
 		badAPIBody[0],
-		{Status: 422, Code: "INVALID_WORKFLOW", Field: "/nodes/0/type", Message: `"rm_rf" is no node type of this server; use one of: agent, api_call, …`},
-	}
+		apidoc.Refusal{Status: 422, Code: "INVALID_WORKFLOW", Field: "/nodes/0/type", Message: `"rm_rf" is no node type of this server; use one of: agent, api_call, …`},
+	)
+	changed := apidoc.Refusal{Status: 409, Code: "VERSION_CHANGED", Field: "id", Message: "is at version 3, not 2; read it and make the change again"}
 	id := map[string]string{"id": "The workflow."}
 	return []apidoc.Operation{
 		{
@@ -91,31 +96,28 @@ func workflowOperations() []apidoc.Operation {
 			Summary: "Store a workflow",
 			Doc:     "The graph may stand under `definition` or beside the name. Members of it that are not read here are kept and shown as they were.",
 			Body: &apidoc.Body{Of: createWorkflowBody{}, Example: workflowExample, Examples: map[string]string{
-				"nested": `{"name":"greeting","endpoint":"default","definition":{"nodes":[{"id":"start","type":"trigger"}],"edges":[]}}`,
+				"waiting": `{"name":"patience","nodes":[{"id":"start","type":"trigger"},{"id":"night","type":"timer","config":{"duration":"8h"}},{"id":"done","type":"end"}],"edges":[{"source":"start","target":"night"},{"source":"night","target":"done"}]}`,
+				"nested":  `{"name":"greeting","endpoint":"default","definition":{"nodes":[{"id":"start","type":"trigger"},{"id":"done","type":"end"}],"edges":[{"source":"start","target":"done"}]}}`,
 			}},
 			Answers:  []apidoc.Answer{{Status: 201, Doc: "It is stored.", Of: apidoc.Data[workflowShown]{}, Headers: apidoc.Headers(apidoc.Location, apidoc.QuipuPosition)}},
-			Refusals: refusals(graphRefusals, notDone[1:]),
+			Refusals: refusals(graphRefusals, notDone),
 		},
 		{
 			Method: "PUT", Path: "/api/workflows/:id", ID: "updateWorkflow", Tag: "workflows",
-			Summary: "Make a new version of a workflow",
-			Doc:     "What is missing stays as it is. Runs go on with the version they were started with.",
-			Params:  id,
-			Body:    &apidoc.Body{Of: updateWorkflowBody{}, Example: `{"description":"says hello"}`, Examples: map[string]string{"graph": workflowExample}},
-			Answers: []apidoc.Answer{{Status: 200, Of: apidoc.Data[workflowShown]{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
-			Refusals: refusals([]apidoc.Refusal{badID, noWorkflow}, graphRefusals, []apidoc.Refusal{
-				{Status: 409, Code: "CONFLICT", Message: "someone else changed the workflow at the same time; read it again"},
-			}, notDone[1:]),
+			Summary:  "Make a new version of a workflow",
+			Doc:      "What is missing stays as it is. Runs go on with the version they were started with.",
+			Params:   id,
+			Body:     &apidoc.Body{Of: updateWorkflowBody{}, Example: `{"description":"says hello"}`, Examples: map[string]string{"graph": workflowExample}},
+			Answers:  []apidoc.Answer{{Status: 200, Of: apidoc.Data[workflowShown]{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
+			Refusals: refusals([]apidoc.Refusal{badID, noWorkflow}, graphRefusals, []apidoc.Refusal{changed}, notDone),
 		},
 		{
 			Method: "DELETE", Path: "/api/workflows/:id", ID: "deleteWorkflow", Tag: "workflows",
-			Summary: "Delete a workflow",
-			Doc:     "It cannot be read or executed any more; its executions and events stay.",
-			Params:  id,
-			Answers: []apidoc.Answer{{Status: 200, Of: apidoc.Data[deletedWorkflow]{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
-			Refusals: refusals([]apidoc.Refusal{
-				badID, noWorkflow, {Status: 409, Code: "CONFLICT", Message: "someone else changed the workflow at the same time; read it again"},
-			}, notDone[1:]),
+			Summary:  "Delete a workflow",
+			Doc:      "It cannot be read or executed any more; its executions and events stay.",
+			Params:   id,
+			Answers:  []apidoc.Answer{{Status: 200, Of: apidoc.Data[deletedWorkflow]{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
+			Refusals: refusals([]apidoc.Refusal{badID, noWorkflow, changed}, notDone),
 		},
 		{
 			Method: "POST", Path: "/api/workflows/:id/execute", ID: "executeWorkflow", Tag: "workflows",
@@ -124,9 +126,9 @@ func workflowOperations() []apidoc.Operation {
 			Body:    &apidoc.Body{Of: executeBody{}, Optional: true, Example: `{"input_data":{"n":2}}`},
 			Answers: []apidoc.Answer{{Status: 202, Doc: "It is recorded and runs.", Of: apidoc.Data[startedExecution]{}, Headers: apidoc.Headers(apidoc.Location, apidoc.QuipuPosition)}},
 			Refusals: refusals([]apidoc.Refusal{
-				badID, noWorkflow,
-				{Status: 400, Code: "INVALID_WORKFLOW", Field: "/edges", Message: "form a cycle: a -> b -> a"},
-			}, badAPIBody, notDone),
+				badID, noWorkflow, badGraph, overloaded,
+				{Status: 400, Code: "INVALID_WORKFLOW", Field: "/nodes/0/type", Message: "is no node type of this server any more"},
+			}, badAPIBody, notSealed, notDone),
 		},
 	}
 }

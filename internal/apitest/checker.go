@@ -25,6 +25,11 @@ type Checker struct {
 	router   routers.Router
 }
 
+// What is no JSON is a text to the validator.
+func init() {
+	openapi3filter.RegisterBodyDecoder("application/x-ndjson", openapi3filter.PlainBodyDecoder)
+}
+
 // NewChecker reads a document. Errors: it is no valid OpenAPI, or an example in it does not fit its
 // schema.
 func NewChecker(document []byte) (*Checker, error) {
@@ -47,7 +52,7 @@ func NewChecker(document []byte) (*Checker, error) {
 var ErrUndescribed = errors.New("not in the document")
 
 // Check compares one answer with what the document says about the request's operation: status, headers,
-// and a body without members that are not described. Errors: ErrUndescribed; what is wrong.
+// a body without members that are not described, and of a refusal its code. Errors: ErrUndescribed; what is wrong.
 func (c *Checker) Check(method, target string, status int, header http.Header, body []byte) error {
 	r, err := http.NewRequest(method, target, http.NoBody)
 	if err != nil {
@@ -66,6 +71,9 @@ func (c *Checker) Check(method, target string, status int, header http.Header, b
 		Status:                 status, Header: header, Body: io.NopCloser(bytes.NewReader(body)),
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
 	})
+	if err == nil {
+		err = checkCode(route.Operation, status, body)
+	}
 	if err != nil {
 		return fmt.Errorf("%s %s answered %d, which is not what the document says (describe it in the operation, see package apidoc): %w\n%s",
 			method, target, status, err, clip(body))

@@ -11,12 +11,12 @@ var (
 	tooManyReads = apidoc.Refusal{Status: 429, Code: "TOO_MANY_READS", Message: "too many reads at once; try again"}
 	readTimeout  = apidoc.Refusal{Status: 504, Code: "READ_TIMEOUT", Message: "reading took too long and was given up; narrow the filters, or ask for less"}
 	listRefusals = []apidoc.Refusal{
-		{Status: 409, Code: "LOG_CHANGED", Field: "query/cursor", Message: "belongs to another log than the one here; begin anew without it", Details: map[string]any{"log": "8f14e45fceea167a"}},
+		{Status: 409, Code: "LOG_CHANGED", Field: "query/cursor", Message: "belongs to another log than the one here; begin anew without it", Details: map[string]any{"log": "644bdb7e-a5f6-4f73-9fd3-067000e8c6c3"}},
 		badQuery,
 		{Status: 422, Code: "INVALID_CURSOR", Field: "query/cursor", Message: "is no cursor of this API; give next_cursor of the page before as it was, or begin without one"},
 		{Status: 422, Code: "BEYOND_HEAD", Field: "query/at_least", Message: "lies beyond the head of the log"},
 		tooManyReads,
-		{Status: 503, Code: "STALE", Field: "query/at_least", Message: "the view has not reached that position yet; try again, or ask without at_least", Details: map[string]any{"view_position": "8f14e45fceea167a-0000000000000029"}},
+		{Status: 503, Code: "STALE", Field: "query/at_least", Message: "the view has not reached that position yet; try again, or ask without at_least", Details: map[string]any{"view_position": "644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-0000000000000029"}},
 		{Status: 503, Code: "VIEWS_UNAVAILABLE", Message: "the views cannot be read now, so lists cannot be had; reads by id, commands and sockets go on"},
 		readTimeout,
 	}
@@ -63,7 +63,7 @@ type executionShown struct {
 	CompletedAt     *string     `json:"completed_at" format:"date-time" example:"2025-09-02T09:42:05.143Z"`
 	DurationMS      *int        `json:"duration_ms" example:"100"`
 	LastOffset      int         `json:"last_offset" example:"7"`
-	Position        *string     `json:"position" example:"8f14e45fceea167a-000000000000002a"`
+	Position        *string     `json:"position" example:"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a"`
 	Tasks           taskCounts  `json:"tasks"`
 	Attempts        int         `json:"attempts" example:"3"`
 	InputData       apidoc.Any  `json:"input_data" doc:"Over 4 KiB in a list it is {href, bytes}." example:"{\"n\":2}"`
@@ -129,7 +129,7 @@ type eventShown struct {
 	Data      apidoc.Object `json:"data" doc:"workflow_id, execution_id and timestamp; of a run also node_id, node_type, result and error, and what else the event says." example:"{\"workflow_id\":null,\"execution_id\":\"0192f0c1-7c1e-7000-8000-000000000001\",\"timestamp\":\"2025-09-02T09:42:05.043Z\",\"node_id\":null,\"node_type\":null,\"result\":null,\"error\":null}"`
 	Timestamp float64       `json:"timestamp" doc:"Epoch seconds." example:"1756806125.043"`
 	Offset    int           `json:"offset" example:"0"`
-	Position  string        `json:"position" example:"8f14e45fceea167a-0000000000000023"`
+	Position  string        `json:"position" example:"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-0000000000000023"`
 	ID        string        `json:"id" example:"6f0c1d7e-7c1e-8000-8000-000000000001"`
 	Audit     auditShown    `json:"audit"`
 }
@@ -143,14 +143,14 @@ type workflowListed struct {
 	Definition  apidoc.Object `json:"definition,omitempty" doc:"The graph, its secrets masked." example:"{\"nodes\":[{\"id\":\"start\",\"type\":\"trigger\"}],\"edges\":[]}"`
 	CreatedAt   string        `json:"created_at" format:"date-time" example:"2025-09-02T09:42:05.043Z"`
 	UpdatedAt   string        `json:"updated_at" format:"date-time" example:"2025-09-02T09:42:05.043Z"`
-	Position    string        `json:"position,omitempty" example:"8f14e45fceea167a-000000000000002a"`
+	Position    string        `json:"position,omitempty" example:"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a"`
 }
 
 type endpointShown struct {
 	Endpoint  string  `json:"endpoint" example:"orders-1f0c1d7e"`
 	Slug      string  `json:"slug" example:"orders"`
 	CreatedAt string  `json:"created_at" format:"date-time" example:"2025-09-02T09:42:05.043Z"`
-	Position  *string `json:"position" example:"8f14e45fceea167a-000000000000002a"`
+	Position  *string `json:"position" example:"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a"`
 }
 
 // Operations describes the routes of this package.

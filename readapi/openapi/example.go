@@ -20,7 +20,7 @@ func (s *schemas) example(o *object) any {
 	if list, ok := o.get("anyOf").([]any); ok {
 		return s.example(list[0].(*object))
 	}
-	if o.get("nullable") == true {
+	if o.get("nullable") == true && o.get("type") != nil {
 		return nil
 	}
 	if words, ok := o.get("enum").([]any); ok {

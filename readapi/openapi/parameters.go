@@ -13,7 +13,7 @@ import (
 // Examples of what has a form of its own.
 const (
 	instantExample  = "2025-09-02T09:42:05.043Z"
-	positionExample = "8f14e45fceea167a-000000000000002a"
+	positionExample = "644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a"
 	idExample       = "0192f0c1-7c1e-7000-8000-000000000001"
 )
 

@@ -56,7 +56,7 @@ func written(given apidoc.Schema) *object {
 func (s *schemas) typ(t reflect.Type) *object {
 	switch t {
 	case reflect.TypeFor[apidoc.Any]():
-		return obj()
+		return obj("nullable", true)
 	case reflect.TypeFor[apidoc.Object]():
 		return obj("type", "object", "additionalProperties", true)
 	case reflect.TypeFor[time.Time]():
@@ -73,9 +73,7 @@ func (s *schemas) typ(t reflect.Type) *object {
 }
 
 func nullable(o *object) *object {
-	if len(o.keys) > 0 { // without any member it is any value already
-		o.set("nullable", true)
-	}
+	o.set("nullable", true)
 	return o
 }
 
