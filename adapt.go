@@ -102,6 +102,11 @@ func (s *server) executorHooks() commands.Hooks {
 		Effect: func(function string, took time.Duration, outcome string) {
 			s.metrics.EffectEnded(function, outcome, took)
 		},
+		Delta: func(d commands.Delta) {
+			s.hub.PublishEphemeral(commands.RunStream(d.RunID), readapi.Delta{
+				Task: d.Task, TaskID: d.TaskID, Attempt: d.Attempt, Seq: d.Seq, Text: d.Text, At: s.clock.Now(),
+			})
+		},
 	}
 }
 

@@ -38,6 +38,9 @@ type Reader interface {
 	Position() domain.Revision
 	// Refresh makes the next Poll look at the log.
 	Refresh()
+	// Ephemeral returns what was published beside the events since the last call; notify is called
+	// for it too.
+	Ephemeral() []any
 	Close()
 }
 

@@ -114,7 +114,7 @@ func (r *request) parseFilter(query func(string) string, faults *faultList) {
 	if types == "" {
 		return
 	}
-	known := lao.Names()
+	known := append(lao.Names(), lao.DeltaType)
 	for _, t := range strings.Split(types, ",") {
 		t = strings.TrimSpace(t)
 		if !slices.Contains(known, t) {

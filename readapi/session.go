@@ -136,8 +136,12 @@ func (s *laoSession) advance(ctx context.Context, now time.Time, dst []byte) ([]
 	c := s.current
 	if len(c.queue) == 0 {
 		events, err := c.reader.Poll(ctx)
-		if err != nil || len(events) == 0 {
+		if err != nil {
 			return dst, false, err
+		}
+		dst = s.deltas(events, dst)
+		if len(events) == 0 {
+			return dst, false, nil
 		}
 		c.queue = events
 	}
