@@ -189,10 +189,13 @@ func (s *State) unwait(name string) TaskPhase {
 	if !ok {
 		return TaskRunning
 	}
-	switch phase := s.Task(i).Phase; phase {
+	switch t := s.Task(i); t.Phase {
 	case TaskTimed, TaskAwaiting:
 		s.waiting--
-		return phase
+		if t.Channel != "" {
+			s.events--
+		}
+		return t.Phase
 	default:
 		return TaskRunning
 	}
@@ -202,6 +205,9 @@ func (s *State) await(f Fact, name, channel string, due time.Time) error {
 	return s.onTask(f, name, TaskRunning, func(t *Task, _ int) {
 		t.Phase, t.Channel, t.DueAt = TaskAwaiting, channel, due
 		s.waiting++
+		if channel != "" {
+			s.events++
+		}
 	})
 }
 

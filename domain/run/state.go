@@ -92,6 +92,7 @@ type State struct {
 	ready   []int32 // tasks in TaskReady, in the order they became so
 	running int32   // tasks in TaskRunning, TaskBackoff, TaskTimed or TaskAwaiting
 	waiting int32   // of these, all but the ones in TaskRunning
+	events  int32   // of these, the ones that wait for an event
 	open    int     // tasks without an end
 }
 

@@ -55,6 +55,7 @@ func pairs() []pair {
 	return append(
 		out,
 		pair{name: "name", decode: typed(wire.DecodeNameBound, wire.NameBound), oracle: of(oracleNameBound), golden: "name."},
+		pair{name: "channel", decode: typed(wire.DecodeChannelMessage, wire.ChannelMessage), oracle: of(oracleChannelMessage), golden: "channel."},
 		pair{name: "endpoint", decode: typed(wire.DecodeEndpointCreated, wire.EndpointCreated), oracle: of(oracleEndpointCreated), golden: "endpoint."},
 		pair{name: "metadata", decode: of(wire.DecodeMetadata), oracle: of(oracleMetadata), passesOver: true},
 		pair{name: "definition", decode: func(b []byte) (any, error) { return wire.DecodeDefinition(domain.Raw(b)) }, oracle: of(oracleDefinition), golden: "definition"},

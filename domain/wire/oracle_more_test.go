@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"quipu/domain"
+	"quipu/domain/channel"
 	"quipu/domain/endpoint"
 	"quipu/domain/name"
 	"quipu/domain/wire"
@@ -48,6 +49,16 @@ func oracleNameBound(data []byte) (name.Bound, error) {
 	}
 	err := strict(data, &w)
 	return name.Bound(w), err
+}
+
+func oracleChannelMessage(data []byte) (channel.Message, error) {
+	var w struct {
+		Channel string     `json:"channel"`
+		Payload value      `json:"payload"`
+		Secrets []secretV1 `json:"secrets"`
+	}
+	err := strict(data, &w)
+	return channel.Message{Channel: w.Channel, Payload: w.Payload.domain(), Secrets: secretsOf(w.Secrets)}, err
 }
 
 func oracleEndpointCreated(data []byte) (endpoint.Created, error) {
