@@ -154,6 +154,9 @@ func (PanicError) Error() string { return "the attempt's code panicked" }
 func (PanicError) Panicked() bool { return true }
 
 func (e *Effects) panicked(job *effect, err error) error {
+	if err == nil {
+		return nil
+	}
 	var p middleware.RecoveredPanicError
 	if !errors.As(err, &p) {
 		return err

@@ -511,8 +511,8 @@ func (d *decider) inline(v domain.Value) domain.Value {
 // TaskID derives the id of one task execution (contract D11): the UUIDv8 of the SHA-256 over run,
 // task and iteration, so that a decision needs no randomness.
 func TaskID(runID, task string, iteration int) string {
-	b := make([]byte, 0, len(runID)+len(task)+24)
-	b = append(b, "task\x00"...)
+	var small [128]byte // on the stack: an id is made several times for each task
+	b := append(small[:0], "task\x00"...)
 	b = append(b, runID...)
 	b = append(b, 0)
 	b = append(b, task...)

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -88,6 +89,7 @@ func (s *subscription) step(ctx context.Context) (commands.Batch, <-chan struct{
 func (s *subscription) read(ctx context.Context, head domain.Position) (commands.Batch, error) {
 	l := s.log
 	var events []domain.Recorded
+	owned := false // events is ours to append to
 	after := s.after
 	finish := func() commands.Batch {
 		s.after = after
@@ -98,10 +100,14 @@ func (s *subscription) read(ctx context.Context, head domain.Position) (commands
 			all := c.recorded(l.types)
 			matching := s.matching(all[after+1-c.first:])
 			after = c.last()
-			if events == nil {
+			switch {
+			case events == nil:
 				events = matching // shared, as the contract says
-			} else {
-				events = append(events[:len(events):len(events)], matching...)
+			case !owned:
+				// Others follow: room for as many again, and then for as many as come.
+				events, owned = append(slices.Grow(slices.Clone(events), len(events)+len(matching)), matching...), true
+			default:
+				events = append(events, matching...)
 			}
 			if len(events) >= nextReturnAtMin || looked >= nextCommitsMax {
 				break
