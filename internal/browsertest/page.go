@@ -1,15 +1,18 @@
 package browsertest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"testing"
 )
 
 // Page is a tab. What its scripts report is in Reports; an exception that nobody caught is a report of
-// kind "exception".
+// kind "exception", and an error that the browser notes on its own, such as something that the page's
+// policy forbids, is one of kind "noted".
 type Page struct {
 	*Reports
 
@@ -37,7 +40,7 @@ func (c *Context) Open(t testing.TB, url string, scripts ...string) *Page {
 	call(t, c.tools, "", "Target.attachToTarget", map[string]any{"targetId": p.target, "flatten": true}, &attached)
 	p.session = attached.ID
 	c.tools.follow(p.session, p.event)
-	for _, method := range []string{"Page.enable", "Runtime.enable", "Network.enable"} {
+	for _, method := range []string{"Page.enable", "Runtime.enable", "Network.enable", "Log.enable"} {
 		call(t, c.tools, p.session, method, nil, nil)
 	}
 	call(t, c.tools, p.session, "Runtime.addBinding", map[string]any{"name": "quipuReport"}, nil)
@@ -47,6 +50,7 @@ func (c *Context) Open(t testing.TB, url string, scripts ...string) *Page {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("reports of the page at %s:\n%s", url, p)
+			p.picture(t)
 		}
 	})
 	var went struct {
@@ -81,6 +85,15 @@ func (p *Page) event(method string, params json.RawMessage) {
 		if json.Unmarshal(params, &e) == nil {
 			p.append(Report{Kind: "exception", Message: e.Details.Text + " " + e.Details.Exception.Description})
 		}
+	case "Log.entryAdded":
+		var e struct {
+			Entry struct {
+				Source, Level, Text, URL string
+			} `json:"entry"`
+		}
+		if json.Unmarshal(params, &e) == nil && e.Entry.Level == "error" {
+			p.append(Report{Kind: "noted", Message: e.Entry.Source + ": " + e.Entry.Text + " " + e.Entry.URL})
+		}
 	case "Network.requestWillBeSent":
 		var e struct {
 			Request struct {
@@ -93,6 +106,25 @@ func (p *Page) event(method string, params json.RawMessage) {
 			p.requests = append(p.requests, e.Request.Method+" "+e.Request.URL)
 			p.mu.Unlock()
 		}
+	}
+}
+
+// picture leaves a picture of the page beside the data folders that failed tests leave.
+func (p *Page) picture(t testing.TB) {
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	var shot struct {
+		Data []byte `json:"data"`
+	}
+	if err := p.context.tools.call(ctx, p.session, "Page.captureScreenshot", nil, &shot); err != nil {
+		t.Logf("no picture of the page: %v", err) // it may be closed
+		return
+	}
+	file, err := os.CreateTemp("", "quipu-page-*.png")
+	if err == nil {
+		_, err = file.Write(shot.Data)
+		_ = file.Close()
+		t.Logf("picture of the page: %s (%v)", file.Name(), err)
 	}
 }
 
