@@ -231,7 +231,7 @@ func (e *Executor) carryOut(l *shardLoop, o output) {
 
 func (e *Executor) awaits(o outAwaits) {
 	if e.deps.Hooks.Awaits != nil {
-		e.deps.Hooks.Awaits(o.runID, o.task, o.channel)
+		e.deps.Hooks.Awaits(o.runID, o.task, o.channel, o.over)
 	}
 }
 

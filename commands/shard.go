@@ -216,6 +216,7 @@ func (s *shard) appended(m *mailbox, in inAppended) {
 	f := m.flight
 	if in.err == nil {
 		m.flight, m.conflicts, m.stored = nil, 0, true
+		s.awaitedNoMore(m.id, m.state, f.next)
 		m.state, m.head = f.next, f.head
 		s.follow(m, f, in.appended)
 		return
@@ -252,6 +253,15 @@ func (s *shard) appended(m *mailbox, in inAppended) {
 		}
 		s.quarantine(m, err)
 	}
+}
+
+// awaitedNoMore tells which events tasks waited for before an append and do not after it.
+func (s *shard) awaitedNoMore(runID string, before, after *run.State) {
+	before.Channels(func(task, channel string) {
+		if i, ok := after.Graph.Index(task); !ok || after.Phase.Ended() || after.Task(i).Phase != run.TaskAwaiting {
+			s.emit(outAwaits{runID: runID, task: task, channel: channel, over: true})
+		}
+	})
 }
 
 // giveUpOrRepeat handles an append that certainly did not happen: whoever waits outside is told;

@@ -125,8 +125,11 @@ type (
 		wakes       bool // a command that came while it had no place may have given it something to do
 		quarantined error
 	}
-	// outAwaits says that a task waits for an event of that name.
-	outAwaits struct{ runID, task, channel string }
+	// outAwaits says that a task waits for an event of that name, or does so no more.
+	outAwaits struct {
+		runID, task, channel string
+		over                 bool
+	}
 	// outPlace gives back a place that the run it was meant for has already, or does not need.
 	outPlace struct {
 		held bool // it is not a place but the promise that the run may wait for one
