@@ -1,7 +1,7 @@
 // Package apitest holds answers of the real program against its own OpenAPI document.
 //
-// Checker validates single exchanges; anything that speaks HTTP with the program in a test may hand it
-// what it got. TestExplore drives every operation of the document with generated parameters and bodies.
+// Anything that speaks HTTP with the program in a test may hand what it got to a Checker: proctest's
+// client does so with every answer that a test must have, and the package explore calls every operation.
 package apitest
 
 import (
@@ -76,12 +76,13 @@ func (c *Checker) Check(method, target string, status int, header http.Header, b
 	}
 	if err != nil {
 		return fmt.Errorf("%s %s answered %d, which is not what the document says (describe it in the operation, see package apidoc): %w\n%s",
-			method, target, status, err, clip(body))
+			method, target, status, err, Clip(body))
 	}
 	return nil
 }
 
-func clip(b []byte) string {
+// Clip shortens a body for a message.
+func Clip(b []byte) string {
 	if len(b) > 2000 {
 		return string(b[:2000]) + "…"
 	}

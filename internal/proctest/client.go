@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
+
+	"quipu/internal/apitest"
 )
 
 // Reply is an HTTP answer, read whole.
@@ -69,7 +73,38 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte) (Repl
 	return Reply{Status: resp.StatusCode, Header: resp.Header, Body: b}, err
 }
 
-// Must is Do for a server that has to answer.
+// document is the OpenAPI document of the binary under test.
+var document struct {
+	sync.Mutex
+	checker *apitest.Checker
+}
+
+// documentedBytesMax leaves out of the comparison what would take long.
+const documentedBytesMax = 256 << 10
+
+// documented fails the test where an answer is not what the server's own document says.
+func (c *Client) documented(t testing.TB, method, path string, r Reply) {
+	t.Helper()
+	document.Lock()
+	defer document.Unlock()
+	if document.checker == nil {
+		d, err := c.Do(t.Context(), http.MethodGet, "/openapi.json", nil)
+		if err != nil || d.Status != http.StatusOK {
+			return // stopping, or out of sockets: the next one will tell
+		}
+		if document.checker, err = apitest.NewChecker(d.Body); err != nil {
+			t.Fatalf("openapi.json: %v", err)
+		}
+	}
+	if len(r.Body) > documentedBytesMax {
+		return
+	}
+	if err := document.checker.Check(method, path, r.Status, r.Header, r.Body); err != nil && !errors.Is(err, apitest.ErrUndescribed) {
+		t.Error(err)
+	}
+}
+
+// Must is Do for a server that has to answer, as its OpenAPI document says.
 func (c *Client) Must(t testing.TB, method, path string, body []byte) Reply {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
@@ -78,6 +113,7 @@ func (c *Client) Must(t testing.TB, method, path string, body []byte) Reply {
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
+	c.documented(t, method, path, r)
 	return r
 }
 

@@ -1,4 +1,4 @@
-package apitest
+package explore
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"quipu/internal/apitest"
 	"quipu/internal/proctest"
 )
 
@@ -36,7 +37,7 @@ func TestExplore_EveryAnswerIsAsDocumented(t *testing.T) {
 	server.Ready()
 	e := &explorer{base: "http://" + server.Addr(), seen: map[string]map[int]int{}}
 	reply := server.Client().Must(t, http.MethodGet, "/openapi.json", nil)
-	checker, err := NewChecker(reply.Body)
+	checker, err := apitest.NewChecker(reply.Body)
 	require.NoError(t, err)
 	e.checker, e.operations = checker, operations(checker.Document)
 	for _, op := range e.operations {
@@ -52,7 +53,7 @@ func TestExplore_EveryAnswerIsAsDocumented(t *testing.T) {
 // explorer calls one server.
 type explorer struct {
 	base       string
-	checker    *Checker
+	checker    *apitest.Checker
 	operations []operation
 	makers     []operation // those that begin something
 	client     http.Client
@@ -97,10 +98,10 @@ func (e *explorer) call(t *rapid.T, c call, m memory) {
 	}
 	e.count(c.op.id, response.StatusCode)
 	if response.StatusCode >= 500 && response.StatusCode != http.StatusServiceUnavailable {
-		t.Fatalf("%s: %d %s", c, response.StatusCode, clip(body))
+		t.Fatalf("%s: %d %s", c, response.StatusCode, apitest.Clip(body))
 	}
 	// A wild path parameter may be another route, or none.
-	if err := e.checker.Check(c.op.method, c.target, response.StatusCode, response.Header, body); err != nil && !errors.Is(err, ErrUndescribed) {
+	if err := e.checker.Check(c.op.method, c.target, response.StatusCode, response.Header, body); err != nil && !errors.Is(err, apitest.ErrUndescribed) {
 		t.Fatalf("%s: %v", c, err)
 	}
 	m.learn(c.op, body)
@@ -141,7 +142,7 @@ func (c call) String() string {
 		fmt.Fprintf(&b, "\n%s: %s", k, v)
 	}
 	if c.body != nil {
-		fmt.Fprintf(&b, "\n\n%s\n", clip(c.body))
+		fmt.Fprintf(&b, "\n\n%s\n", apitest.Clip(c.body))
 	}
 	return b.String()
 }

@@ -1,4 +1,6 @@
-package apitest
+// Package explore drives every operation of the program's OpenAPI document with generated parameters
+// and bodies, and holds each answer against it.
+package explore
 
 import (
 	"encoding/json"
