@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"quipu/commands/definition"
@@ -19,6 +20,8 @@ import (
 // Starter starts runs; the Executor is one.
 type Starter interface {
 	StartRun(ctx context.Context, q StartRequest) (Outcome, error)
+	// Repeated gives the run of q.ID if there is one, the request's BodySHA256 permitting.
+	Repeated(ctx context.Context, q StartRequest) (out Outcome, known bool, err error)
 }
 
 // DefinitionDeps are the collaborators of Definitions; all are required but Hooks.
@@ -41,11 +44,22 @@ type DefinitionDeps struct {
 type Definitions struct {
 	deps  DefinitionDeps
 	cache workflowCache
+	// written is the position of the newest event that was stored here.
+	written atomic.Uint64
 }
 
 // NewDefinitions builds the service. It starts nothing.
 func NewDefinitions(deps DefinitionDeps) *Definitions {
 	return &Definitions{deps: deps, cache: newWorkflowCache()}
+}
+
+// Written is the position of the newest event of a workflow that was stored here, 0 if none was.
+func (d *Definitions) Written() domain.Position { return domain.Position(d.written.Load()) }
+
+// Repeated gives the run that an earlier request of the same id began, if there is one.
+// Errors: as Executor.StartRun of a repeat.
+func (d *Definitions) Repeated(ctx context.Context, q StartRequest) (Outcome, bool, error) {
+	return d.deps.Starter.Repeated(ctx, q)
 }
 
 // Change is what a client says about a workflow. Nil means: as it is, or the default.
@@ -173,6 +187,8 @@ type RunInput struct {
 	ConnectionID string
 	Metadata     []byte
 	Source       string // "" for SourceAPI
+	// Only runs the workflow if it says so of the state that would run; else it is unknown. nil: always.
+	Only func(workflow.Stored) bool
 }
 
 // Started is a run begun by Execute.
@@ -197,7 +213,7 @@ func (d *Definitions) execute(ctx context.Context, id string, in RunInput, by By
 	if err != nil {
 		return Started{}, err
 	}
-	if entry.stored.Phase != workflow.StoredActive {
+	if entry.stored.Phase != workflow.StoredActive || in.Only != nil && !in.Only(entry.stored) {
 		return Started{}, unknownWorkflow(id)
 	}
 	prepared, err := d.prepare(ctx, entry)
@@ -216,8 +232,10 @@ func (d *Definitions) execute(ctx context.Context, id string, in RunInput, by By
 }
 
 func unknownWorkflow(id string) error {
-	return domain.E(domain.KindNotFound, "workflow", id, "names no workflow").WithField("id").WithCode("WORKFLOW_UNKNOWN")
+	return domain.E(domain.KindNotFound, "workflow", id, "names no workflow").WithField("id").WithCode(codeWorkflowUnknown)
 }
+
+const codeWorkflowUnknown = "WORKFLOW_UNKNOWN"
 
 // prepared is a version ready to run: its definition with the secrets in clear, which lives in memory
 // only, or the reason why it cannot.

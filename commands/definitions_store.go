@@ -75,7 +75,18 @@ func (d *Definitions) tryWrite(ctx context.Context, id string, create bool, caus
 		return Workflow{}, errors.Is(err, domain.ErrConflict), err
 	}
 	d.cache.put(&workflowEntry{stored: next, head: head, position: appended.Position})
+	d.note(appended.Position)
 	return Workflow{Stored: next, Position: appended.Position}, false, nil
+}
+
+// note raises written.
+func (d *Definitions) note(p domain.Position) {
+	for {
+		old := d.written.Load()
+		if uint64(p) <= old || d.written.CompareAndSwap(old, uint64(p)) {
+			return
+		}
+	}
 }
 
 // append stores the events, asking with the same bytes again while nobody knows whether they are.

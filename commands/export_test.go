@@ -49,3 +49,13 @@ func OpenRuns(ctx context.Context, deps Deps) ([]OpenRun, error) {
 	}
 	return out, err
 }
+
+// NamesRemembered is how many names the service remembers.
+func (i *Invocations) NamesRemembered() int {
+	i.names.mu.Lock()
+	defer i.names.mu.Unlock()
+	return len(i.names.byName)
+}
+
+// Remember makes a place for a name.
+func (i *Invocations) Remember(endpointID, name string) { i.names.entry(endpointID, name) }

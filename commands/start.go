@@ -91,6 +91,13 @@ func (e *Executor) startOnce(ctx context.Context, q StartRequest) (Outcome, erro
 	return out, err
 }
 
+// Repeated answers a repeat of a start with the run of q.ID, if there is one; only ID and BodySHA256 of
+// the request count. Errors: ErrUnprocessable with code IDEMPOTENCY_KEY_REUSED if it was begun by another
+// request; ErrRefused with code IDEMPOTENCY_KEY_SPENT if it was given up; those of the log.
+func (e *Executor) Repeated(ctx context.Context, q StartRequest) (out Outcome, known bool, err error) {
+	return e.repeatedStart(ctx, q)
+}
+
 // repeatedStart answers with the run of q.ID if there is one.
 func (e *Executor) repeatedStart(ctx context.Context, q StartRequest) (out Outcome, known bool, err error) {
 	page, err := e.deps.Log.ReadStream(ctx, RunStream(q.ID), 0, 1)
