@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quipu/commands"
 	"quipu/commands/expression"
 	"quipu/domain"
 	domainrun "quipu/domain/run"
@@ -44,6 +45,7 @@ func TestGuarantees_BoundsEqualTheConstants(t *testing.T) {
 		"messages from a socket's client":                           fmt.Sprintf("%d KiB; %d a second", readapi.InboundBytesMax>>10, readapi.InboundPerSecondMax),
 		"a slow reader; a silent client":                            fmt.Sprintf("1 KiB/s over 30 s; %d s", readapi.SilenceDefault/time.Second),
 		"an expression":                                             fmt.Sprintf("%d KiB, %s nodes, %d MiB of data, %s steps", expression.SourceBytesMax>>10, thousands(expression.NodesMax), expression.ScopeBytesMax>>20, thousands(expression.WorkMax)),
+		"endpoints kept in memory":                                  thousands(commands.EndpointsCachedMax),
 		"items of a page; its items' bytes":                         fmt.Sprintf("%d; %d MiB", view.LimitMax, history.PageBytesMaxDefault>>20),
 		"`offset` of a list; its total":                             thousands(view.OffsetMax) + "; " + thousands(view.TotalMax),
 		"a text in a query; items of a list in one":                 fmt.Sprintf("%d bytes; %d", params.TextBytesMax, params.ListItemsMax),

@@ -50,7 +50,9 @@ func testServer(t *testing.T) *server {
 
 func get(t *testing.T, s *server, path string) (status int, header func(string) string, body []byte) {
 	t.Helper()
-	response, err := s.app.Test(httptest.NewRequest("GET", path, nil), 10_000)
+	request := httptest.NewRequest("GET", path, nil)
+	request.Host = "localhost"
+	response, err := s.app.Test(request, 10_000)
 	require.NoError(t, err)
 	body, err = io.ReadAll(response.Body)
 	require.NoError(t, err)

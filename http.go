@@ -40,8 +40,10 @@ func (s *server) buildApp() {
 	s.app.Server().CloseOnShutdown = true
 	s.app.Use(s.observe)
 	if origins := s.config.HTTP.CORSOrigins; len(origins) > 0 {
-		s.app.Use(cors.New(cors.Config{AllowOrigins: joinComma(origins), AllowHeaders: "*", ExposeHeaders: intakehttp.HeaderPosition}))
+		s.app.Use(cors.New(cors.Config{AllowOrigins: joinComma(origins), ExposeHeaders: intakehttp.HeaderPosition + ",Location,ETag,Retry-After"}))
 	}
+	s.guard = s.newGuard()
+	s.app.Use(s.guard.Handle)
 	s.app.Get("/", s.index)
 	s.app.Get("/health/live", s.report(s.health.Live))
 	s.app.Get("/health/ready", s.report(s.health.Ready))
@@ -52,6 +54,8 @@ func (s *server) buildApp() {
 	intake.Register(s.app)
 	workflows := &intakehttp.Workflows{Definitions: s.definitions, Registry: s.registry, LogID: s.log.ID(), Timeout: requestTimeout}
 	workflows.Register(s.app)
+	endpoints := &intakehttp.Endpoints{Endpoints: s.endpoints, LogID: s.log.ID(), Timeout: requestTimeout}
+	endpoints.Register(s.app)
 	readapi.RegisterBlobs(s.app, s.blobs)
 	s.registerHistory()
 	s.registerViewsAdmin()
@@ -138,6 +142,9 @@ func (s *server) report(of func(context.Context) telemetry.Report) fiber.Handler
 			c.Status(fiber.StatusServiceUnavailable)
 		}
 		c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+		if !s.guard.Known(c) {
+			return c.Send(r.Bare())
+		}
 		return c.Send(r.JSON())
 	}
 }

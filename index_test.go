@@ -24,7 +24,9 @@ func TestIndex_EveryLinkIsARoute(t *testing.T) {
 		require.NoError(t, s.close())
 	})
 	get := func(method, path string) (int, string) {
-		response, err := s.app.Test(httptest.NewRequest(method, path, nil), 10_000)
+		request := httptest.NewRequest(method, path, nil)
+		request.Host = "localhost"
+		response, err := s.app.Test(request, 10_000)
 		require.NoError(t, err)
 		body, err := io.ReadAll(response.Body)
 		require.NoError(t, err)

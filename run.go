@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,7 +28,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 	switch inv.Command {
 	case config.CommandServe:
-		return serve(ctx, inv.Config, logger)
+		return serve(ctx, inv.Config, logger, stdout)
 	case config.CommandLogVerify:
 		return verifyLog(ctx, inv.Config, stdout)
 	case config.CommandLogBackup:
@@ -62,11 +63,14 @@ func verifyLog(ctx context.Context, c config.Config, stdout io.Writer) error {
 }
 
 // serve wires the adapters to the rooms that use them and runs them until ctx ends.
-func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
+func serve(ctx context.Context, c config.Config, logger *slog.Logger, stdout io.Writer) error {
 	logger.Info("starting quipu", "version", version, "config", c)
 	s, err := open(ctx, c, logger)
 	if err != nil {
 		return err
+	}
+	if err := s.firstEndpoint(ctx, stdout); err != nil {
+		return errors.Join(err, s.listener.Close(), s.close())
 	}
 	return s.run(ctx)
 }

@@ -22,6 +22,7 @@ import (
 	"quipu/infra/clock"
 	"quipu/infra/config"
 	"quipu/infra/embedded"
+	"quipu/infra/guard"
 	"quipu/infra/lifecycle"
 	"quipu/infra/outbound"
 	"quipu/infra/telemetry"
@@ -46,12 +47,15 @@ type server struct {
 	executor *commands.Executor
 	// definitions are the stored workflows.
 	definitions *commands.Definitions
-	viewStore   viewStore
-	views       *projections.Runner
-	hub         *eventbus.Hub
-	sockets     *readapi.Sockets
-	live        *readapi.Live
-	app         *fiber.App
+	// endpoints are the places that workflows are reached at, with their keys.
+	endpoints *commands.Endpoints
+	viewStore viewStore
+	views     *projections.Runner
+	hub       *eventbus.Hub
+	sockets   *readapi.Sockets
+	live      *readapi.Live
+	app       *fiber.App
+	guard     *guard.Guard
 	// published is the position up to which the hub has handed events on.
 	published atomic.Uint64
 	// acknowledged is the highest position that a client of this node may know of.
@@ -126,7 +130,7 @@ func (s *server) buildWriteSide() error {
 	}
 	s.effects = eventbus.NewEffects(c.Effects.Max, s.logger)
 	log := seenLog{s.log, &s.acknowledged}
-	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: []string{c.LLM.APIKey.Reveal()}}
+	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: processKeys(c)}
 	s.executor = commands.NewExecutor(commands.Deps{
 		Log: log, Tails: s.log, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
@@ -138,6 +142,9 @@ func (s *server) buildWriteSide() error {
 	s.definitions = commands.NewDefinitions(commands.DefinitionDeps{
 		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock,
 		Registry: s.registry, Starter: s.executor, Hooks: s.executorHooks(),
+	})
+	s.endpoints = commands.NewEndpoints(commands.EndpointDeps{
+		Log: log, Clock: s.clock, IDs: s.clock, Secret: s.clock.Secret, Hooks: s.executorHooks(),
 	})
 	return nil
 }

@@ -177,7 +177,7 @@ func viewsCommand(ctx context.Context, inv config.Invocation, logger *slog.Logge
 	}
 	var err error
 	if inv.ViewsServer != "" {
-		err = viewsThere(ctx, inv.ViewsServer, name, show)
+		err = viewsThere(ctx, inv.ViewsServer, inv.APIKey, name, show)
 	} else {
 		err = viewsHere(ctx, inv.Config, name, logger, show)
 	}
@@ -193,12 +193,13 @@ func viewsCommand(ctx context.Context, inv config.Invocation, logger *slog.Logge
 }
 
 // viewsThere lets a running server do the work.
-func viewsThere(ctx context.Context, server, name string, show func(viewsLine)) error {
+func viewsThere(ctx context.Context, server string, key config.Secret, name string, show func(viewsLine)) error {
 	url := "http://" + serverHost(server) + "/admin/views/" + name
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
 	if err != nil {
 		return fmt.Errorf("--server: %w", err)
 	}
+	withKey(request.Header, key)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return fmt.Errorf("set --server to where a server is, or leave it out to work on the folder that --data names: %w", err)

@@ -31,7 +31,7 @@ func watch(ctx context.Context, w config.Watch, stdout io.Writer) error {
 		}
 	}
 	u.RawQuery = q.Encode()
-	conn, response, err := websocket.DefaultDialer.DialContext(ctx, u.String(), nil)
+	conn, response, err := websocket.DefaultDialer.DialContext(ctx, u.String(), withKey(http.Header{}, w.APIKey))
 	if err != nil {
 		return refusal(u.String(), response, err)
 	}
@@ -53,6 +53,14 @@ func watch(ctx context.Context, w config.Watch, stdout io.Writer) error {
 			return nil
 		}
 	}
+}
+
+// withKey adds the key of a server, if there is one.
+func withKey(h http.Header, key config.Secret) http.Header {
+	if key != "" {
+		h.Set("x-api-key", key.Reveal())
+	}
+	return h
 }
 
 // serverHost is host and port of a --server, which may be written as a URL.

@@ -12,6 +12,7 @@ import (
 // inclusive), oneof (allowed words) and help (one sentence: meaning, special value, interaction).
 type Config struct {
 	HTTP     HTTP     `embed:""`
+	Guard    Guard    `embed:""`
 	Storage  Storage  `embed:""`
 	Logging  Logging  `embed:""`
 	Process  Process  `embed:""`
@@ -28,6 +29,14 @@ type HTTP struct {
 	Addr         string   `name:"addr" default:"127.0.0.1:8080" unit:"host:port" help:"Address to serve HTTP and WebSocket on; port 0 takes a free one, an empty host all interfaces."`
 	BodyBytesMax int      `name:"body-bytes-max" default:"4194304" unit:"bytes" min:"65536" max:"67108864" help:"Largest request body; a larger one is answered 413."`
 	CORSOrigins  []string `name:"cors-origins" default:"" unit:"scheme://host[:port], comma-separated" help:"Browser origins that may call the API and open sockets; * allows any, empty none but the server's own."`
+}
+
+// Guard holds the settings of who may call.
+type Guard struct {
+	APIKeys  Secret   `name:"api-keys" default:"" help:"Keys that open the API: name:key or name:sha256:<hex of its SHA-256>, comma-separated; the name becomes the actor of what is done; a key has 16 to 256 characters of those that an HTTP token may have; give them by environment or file, since flags show in process lists; empty opens the API to whoever reaches addr."`
+	LAOOpen  string   `name:"lao-open" default:"auto" oneof:"auto,yes,no" help:"Whether run-dag, task-status and the socket /ws/{flow}/{run} need no key although there are api-keys; auto: only while addr is a loopback address."`
+	Hosts    []string `name:"hosts" default:"" unit:"host names, comma-separated" help:"Names that clients may address the server by, beside addresses, localhost and those of cors-origins; others are answered 403; * allows any; empty allows any unless addr is a loopback address."`
+	Insecure bool     `name:"insecure" default:"false" negatable:"" help:"Whether to serve without api-keys on an address other than loopback: whoever reaches it may then do everything."`
 }
 
 // Storage holds the settings of the embedded stores.
@@ -110,6 +119,12 @@ func (h HTTP) ServesLoopbackOnly() bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// LAOIsOpen reports whether the routes of LAO need no key: what LAOOpen says, and for auto whether
+// the server is reachable from this machine only.
+func (c Config) LAOIsOpen() bool {
+	return c.Guard.LAOOpen == "yes" || c.Guard.LAOOpen == "auto" && c.HTTP.ServesLoopbackOnly()
 }
 
 // LoopbackAllowed reports whether outbound calls may reach this machine: what OutboundLoopback

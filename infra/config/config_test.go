@@ -48,9 +48,9 @@ func TestLoad_Precedence(t *testing.T) {
 		want                       [4]any // default, file, environment, flag
 	}{
 		{
-			"addr", `"h:1"`, "h:2", "h:3",
+			"addr", `"[::1]:1"`, "127.0.0.2:2", "localhost:3",
 			func(c Config) any { return c.HTTP.Addr },
-			[4]any{"127.0.0.1:8080", "h:1", "h:2", "h:3"},
+			[4]any{"127.0.0.1:8080", "[::1]:1", "127.0.0.2:2", "localhost:3"},
 		},
 		{
 			"effects-max", `11`, "012", "013", // no octal anywhere
@@ -110,13 +110,13 @@ func TestLoad_EmptyEnvironmentVariableCountsAsUnset(t *testing.T) {
 }
 
 func TestLoad_FileNamedByEnvironmentAndOverruledByFlag(t *testing.T) {
-	weak, strong := file(t, `{"addr":":1"}`), file(t, `{"addr":":2"}`)
+	weak, strong := file(t, `{"addr":"[::1]:1"}`), file(t, `{"addr":"[::1]:2"}`)
 	inv, err := load(t, []string{"serve"}, "QUIPU_CONFIG="+weak)
 	require.NoError(t, err)
-	require.Equal(t, ":1", inv.Config.HTTP.Addr)
+	require.Equal(t, "[::1]:1", inv.Config.HTTP.Addr)
 	inv, err = load(t, []string{"--config", strong, "serve"}, "QUIPU_CONFIG="+weak)
 	require.NoError(t, err)
-	require.Equal(t, ":2", inv.Config.HTTP.Addr)
+	require.Equal(t, "[::1]:2", inv.Config.HTTP.Addr)
 }
 
 // One name for the server to ask, whatever is asked; the address it serves on names it too.
@@ -139,8 +139,8 @@ func TestLoad_EachCommandOffersItsOwnFlagsOnly(t *testing.T) {
 		"log verify": "help config data log-level log-format",
 		"log backup": "help config data to log-level log-format",
 
-		"views rebuild": "help config server data views views-linger views-batch-max views-readers-max views-read-timeout log-level log-format",
-		"views verify":  "help config server data views views-linger views-batch-max views-readers-max views-read-timeout log-level log-format",
+		"views rebuild": "help config server api-key data views views-linger views-batch-max views-readers-max views-read-timeout log-level log-format",
+		"views verify":  "help config server api-key data views views-linger views-batch-max views-readers-max views-read-timeout log-level log-format",
 	} {
 		var out strings.Builder
 		_, err := Load(append(strings.Fields(command), "--help"), nil, &out)
@@ -292,6 +292,8 @@ func TestValidate_ReportsEverythingAtOnce(t *testing.T) {
 	c := Default()
 	c.HTTP.Addr = "8080"
 	c.HTTP.CORSOrigins = []string{"https://ok:1", "https://no/path"}
+	c.Guard.APIKeys, c.Guard.LAOOpen = "hunter2hunter2hunter2, a:hunter2", "maybe"
+	c.Guard.Hosts = []string{"ok", "http://h", "h:1"}
 	c.Storage.Data = " "
 	c.Logging.Level, c.Logging.Format = "loud", "xml"
 	c.Effects.Max = 0
@@ -309,7 +311,7 @@ func TestValidate_ReportsEverythingAtOnce(t *testing.T) {
 	}
 	require.Equal(t, map[string]int{
 		"addr": 1, "cors_origins": 1, "data": 1, "log_level": 1, "log_format": 1, "effects_max": 1,
-		"outbound_allow": 3, "outbound_loopback": 1, "llm_base_url": 1,
+		"outbound_allow": 3, "outbound_loopback": 1, "llm_base_url": 1, "api_keys": 2, "lao_open": 1, "hosts": 2,
 		"views": 1,
 	}, count)
 	require.NotContains(t, err.Error(), "hunter2")
@@ -332,7 +334,7 @@ func TestValidate_Addresses(t *testing.T) {
 		"": false, ":": false, ":65536": false, ":-1": false, ":+1": false, ":http": false, "::1:80": false,
 	} {
 		c := Default()
-		c.HTTP.Addr = addr
+		c.HTTP.Addr, c.Guard.Insecure = addr, true
 		require.Equal(t, ok, c.Validate() == nil, "%q", addr)
 	}
 }

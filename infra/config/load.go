@@ -30,6 +30,9 @@ const (
 	CommandHelp    = "help" // help was asked for and has been printed
 )
 
+// envAPIKey is the variable of the key that the commands which ask a server send.
+const envAPIKey = EnvPrefix + "API_KEY"
+
 // Invocation is one call of the binary: what to do and with which settings.
 type Invocation struct {
 	Command string
@@ -41,6 +44,8 @@ type Invocation struct {
 	// ViewsServer is the server that CommandViewsRebuild and CommandViewsVerify ask to do the work;
 	// empty: this process does it.
 	ViewsServer string
+	// APIKey is sent to ViewsServer; may be empty.
+	APIKey Secret
 	// Watch is set for CommandWatch.
 	Watch Watch
 	// Warnings are worth a line in the log but no refusal: environment variables that start with
@@ -85,13 +90,14 @@ type views struct {
 
 type onViews struct {
 	Server     string     `name:"server" placeholder:"HOST:PORT" help:"Running server that is to do it; without it the work is done here: verify on any data folder, rebuild on that of a stopped server."`
+	APIKey     Secret     `name:"api-key" placeholder:"KEY" help:"Key of the server, if it has any; better by environment (QUIPU_API_KEY), since flags show in process lists."`
 	DataFolder DataFolder `embed:""`
 	Views      Views      `embed:""`
 	Logging    Logging    `embed:""`
 }
 
 func (v onViews) into(inv *Invocation) {
-	inv.ViewsServer = v.Server
+	inv.ViewsServer, inv.APIKey = v.Server, v.APIKey
 	inv.Config.Storage.DataFolder, inv.Config.Views, inv.Config.Logging = v.DataFolder, v.Views, v.Logging
 }
 
@@ -105,6 +111,7 @@ type Watch struct {
 	Types       string `name:"types" help:"Event types to print, comma-separated."`
 	ExecutionID string `name:"execution-id" help:"Which run of the name; the newest if empty."`
 	Follow      bool   `name:"follow" help:"Go on with later runs of the name."`
+	APIKey      Secret `name:"api-key" placeholder:"KEY" help:"Key of the server, if it has any; better by environment (QUIPU_API_KEY), since flags show in process lists."`
 }
 
 type noOptions struct{}
@@ -196,6 +203,7 @@ func readDuration(ctx *kong.DecodeContext, target reflect.Value) error {
 // tidy brings the lists that flags gave into the form the other sources have.
 func (c *Config) tidy() {
 	c.HTTP.CORSOrigins = splitList(strings.Join(c.HTTP.CORSOrigins, ","))
+	c.Guard.Hosts = splitList(strings.Join(c.Guard.Hosts, ","))
 	c.Outbound.Allow = splitList(strings.Join(c.Outbound.Allow, ","))
 }
 
@@ -247,6 +255,12 @@ func (s *sources) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any
 	}
 	if len(s.problems) > 0 {
 		return nil, nil // Load reports them; what kong makes of the rest no longer matters
+	}
+	if flag.Name == "api-key" {
+		// What one client sends is no setting of a server, and the file is one of settings.
+		if text, ok := s.env[envAPIKey]; ok {
+			return text, nil
+		}
 	}
 	for _, known := range settings() {
 		// The server that watch asks is the one that serve starts where both read the same settings.
@@ -366,7 +380,7 @@ func textOf(value any) (text, fault string) {
 func (s *sources) unknownEnv() []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(s.env)) {
-		if name == EnvPrefix+"CONFIG" || slices.ContainsFunc(settings(), func(k setting) bool { return k.Env() == name }) {
+		if name == EnvPrefix+"CONFIG" || name == envAPIKey || slices.ContainsFunc(settings(), func(k setting) bool { return k.Env() == name }) {
 			continue
 		}
 		out = append(out, name+" names no setting and is ignored")

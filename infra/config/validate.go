@@ -65,6 +65,7 @@ func (c Config) Validate() error {
 			add("cors_origins", fmt.Sprintf("%q is not an origin", origin), "write scheme://host[:port] without a path, or * for any")
 		}
 	}
+	ps = append(ps, c.checkGuard()...)
 	if strings.TrimSpace(c.Storage.Data) == "" {
 		add("data", "is empty", "name a folder, such as ./data")
 	}

@@ -70,6 +70,9 @@ const (
 // OK reports whether no check failed; what is degraded counts as passed.
 func (r Report) OK() bool { return r.Status != StatusFailed }
 
+// Bare renders the status alone, for those who may not know what was checked.
+func (r Report) Bare() []byte { return []byte(`{"status":"` + r.Status + `"}`) }
+
 // JSON renders the report as {"status":...,"checks":{name:{"status":...,"error":...}}}.
 func (r Report) JSON() []byte {
 	b, err := json.Marshal(r)

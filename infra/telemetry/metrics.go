@@ -43,6 +43,7 @@ type Metrics struct {
 	feedLag      *prometheus.GaugeVec
 	feedLagTime  *prometheus.GaugeVec
 	httpDuration *prometheus.HistogramVec
+	httpRefused  *prometheus.CounterVec
 
 	viewsCommit   prometheus.Histogram
 	viewsEvents   prometheus.Counter
@@ -86,6 +87,8 @@ func NewMetrics(version string) *Metrics {
 	m.feedLag = m.gaugeVec("feed_lag_positions", "Log positions between the head and what the consumer has processed.", "consumer")
 	m.feedLagTime = m.gaugeVec("feed_lag_seconds", "Age of the oldest event the consumer has not processed, 0 if none.", "consumer")
 	m.httpDuration = m.histogramVec("http_request_duration_seconds", "Time of a request, by route pattern; its count is the number of requests.", storageBuckets, "route", "method", "status")
+
+	m.httpRefused = m.counterVec("requests_refused_total", "Requests that were turned away before any route saw them, by reason: host, origin, key_missing or key_unknown.", "reason")
 
 	m.viewsCommit = m.histogram("views_commit_duration_seconds", "Time of one commit of rows and checkpoint to the views; its count is the number of commits.", storageBuckets)
 	m.viewsEvents = m.counter("views_events_total", "Events projected into the views.")
@@ -185,6 +188,11 @@ func (m *Metrics) ViewsFailed(kind string) {
 // HTTPObserved counts one request. route is the pattern ("/api/executions/:id"), never the path.
 func (m *Metrics) HTTPObserved(route, method string, status int, d time.Duration) {
 	m.httpDuration.WithLabelValues(m.label("route", route), m.label("method", method), m.label("status", strconv.Itoa(status))).Observe(d.Seconds())
+}
+
+// RequestRefused counts a request that was turned away at the door.
+func (m *Metrics) RequestRefused(reason string) {
+	m.httpRefused.WithLabelValues(m.label("reason", reason)).Inc()
 }
 
 // Handler serves the metrics in the Prometheus text form.

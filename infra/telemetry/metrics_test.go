@@ -35,6 +35,7 @@ func use(m *Metrics) {
 	m.SocketClosed("lao")
 	m.FramesSent("lao", 12)
 	m.SlowReader()
+	m.RequestRefused("origin")
 	m.FeedLag("runs", 40, 1500*time.Millisecond)
 	m.HTTPObserved("/api/executions/:id", "GET", 200, 3*time.Millisecond)
 	m.ViewsCommitted(12, 31, time.Millisecond)
@@ -73,6 +74,7 @@ func TestMetrics_WhatIsCountedIsServed(t *testing.T) {
 		`quipu_sockets_open{dialect="lao"} 1`,
 		`quipu_frames_sent_total{dialect="lao"} 12`,
 		`quipu_slow_readers_total 1`,
+		`quipu_requests_refused_total{reason="origin"} 1`,
 		`quipu_feed_lag_positions{consumer="runs"} 40`,
 		`quipu_feed_lag_seconds{consumer="runs"} 1.5`,
 		`quipu_http_request_duration_seconds_count{method="GET",route="/api/executions/:id",status="200"} 1`,

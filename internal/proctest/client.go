@@ -64,6 +64,10 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte) (Repl
 	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	return c.send(req)
+}
+
+func (c *Client) send(req *http.Request) (Reply, error) {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return Reply{}, err
