@@ -59,8 +59,8 @@ type Operation struct {
 	Body *Body
 	// Answers are those that are not in the form of refusals, whatever their status.
 	Answers []Answer
-	// Refusals are every code that it may refuse with, but those of every operation: 401, 413 with a
-	// body, 500.
+	// Refusals are every code that it may refuse with, but those of every operation: 401, 403, 413
+	// with a body, 500.
 	Refusals []Refusal
 	// Key says whether a key is needed where the configuration has any.
 	Key Key

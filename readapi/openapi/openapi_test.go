@@ -144,7 +144,7 @@ header Idempotency-Key {"type":"string"}
 	for _, s := range sortedKeys(got.Responses) {
 		statuses = append(statuses, s)
 	}
-	require.Equal(t, []string{"202", "204", "401", "409", "413", "429", "500"}, statuses)
+	require.Equal(t, []string{"202", "204", "401", "403", "409", "413", "429", "500"}, statuses)
 	require.Contains(t, got.Responses["202"].Headers, "Quipu-Position")
 	require.Contains(t, got.Responses["429"].Headers, "Retry-After")
 	on := got.Responses["409"].Content["application/json"].Examples

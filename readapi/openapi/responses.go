@@ -12,11 +12,18 @@ import (
 	"quipu/readapi"
 )
 
-// Refusals that every operation may answer with, where they apply.
+// Refusals that every operation may answer with, where they apply. The guard's are those of infra/guard.
 var (
-	unauthorized = apidoc.Refusal{Status: 401, Code: "UNAUTHORIZED", Message: "a key is needed: send it as x-api-key, or as Authorization: Bearer"}
-	tooLarge     = apidoc.Refusal{Status: 413, Code: "REQUEST_ENTITY_TOO_LARGE", Message: "request entity too large"}
-	internal     = apidoc.Refusal{Status: 500, Code: "INTERNAL", Message: "internal error"}
+	unauthorized = []apidoc.Refusal{
+		{Status: 401, Code: "KEY_MISSING", Message: "a key is needed: send header x-api-key or Authorization: Bearer; sockets of browsers send subprotocol x-api-key.<key>"},
+		{Status: 401, Code: "KEY_UNKNOWN", Message: "the key is not one of this server's"},
+	}
+	forbidden = []apidoc.Refusal{
+		{Status: 403, Code: "FORBIDDEN", Message: "pages of this origin may not call this server; list the origin in cors-origins if they shall"},
+		{Status: 403, Code: "HOST_NOT_ALLOWED", Message: "the server is not called by this name; use its address, or list the name in hosts"},
+	}
+	tooLarge = apidoc.Refusal{Status: 413, Code: "REQUEST_ENTITY_TOO_LARGE", Message: "request entity too large"}
+	internal = apidoc.Refusal{Status: 500, Code: "INTERNAL", Message: "internal error"}
 )
 
 func (b *builder) responses(op apidoc.Operation) (*object, error) {
@@ -34,8 +41,9 @@ func (b *builder) responses(op apidoc.Operation) (*object, error) {
 	}
 	refusals := slices.Clone(op.Refusals)
 	if op.Key != apidoc.KeyNever {
-		refusals = append(refusals, unauthorized)
+		refusals = append(refusals, unauthorized...)
 	}
+	refusals = append(refusals, forbidden...)
 	if op.Body != nil {
 		refusals = append(refusals, tooLarge)
 	}
