@@ -36,8 +36,11 @@ func Node(t testing.TB, params Params) *Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Node 20 has the WebSocket of browsers behind this flag; later ones take the flag and need it not.
-	cmd := exec.Command(path, "--experimental-websocket", "--no-warnings", filepath.Join("clients", "node.cjs"), string(raw))
+	args := []string{"--no-warnings", filepath.Join("clients", "node.cjs"), string(raw)}
+	if hidesWebSocket(path) {
+		args = append([]string{"--experimental-websocket"}, args...)
+	}
+	cmd := exec.Command(path, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdin, err := cmd.StdinPipe() // its end is how the process learns of ours
@@ -73,4 +76,13 @@ func Node(t testing.TB, params Params) *Process {
 		}
 	})
 	return p
+}
+
+// hidesWebSocket reports whether Node.js has the WebSocket of browsers behind a flag, as 20 and 21 do. It
+// refuses a flag that it does not know.
+func hidesWebSocket(path string) bool {
+	has := func(flags ...string) bool {
+		return exec.Command(path, append(flags, "-e", "process.exit(globalThis.WebSocket ? 0 : 1)")...).Run() == nil
+	}
+	return !has() && has("--experimental-websocket")
 }

@@ -5,10 +5,8 @@ const fs = require("node:fs");
 const path = require("node:path");
 const vm = require("node:vm");
 
-if (typeof WebSocket === "undefined") {
-  console.error(`Node.js ${process.version} has no WebSocket; 20.10 or later is needed`);
-  process.exit(1);
-}
+// Node.js before 20.10 has none of its own; Debian's comes with the package that later ones took it from.
+const { WebSocket } = globalThis.WebSocket ? globalThis : require("undici");
 // Node.js 20 says only "error" when a handshake fails, where browsers say "close" too. Clients are
 // written for browsers.
 globalThis.WebSocket = class extends WebSocket {
