@@ -64,7 +64,7 @@ type indexShown struct {
 	Version string            `json:"version" example:"0.1.0"`
 	Log     string            `json:"log" example:"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3"`
 	Links   map[string]string `json:"links"`
-	Docs    string            `json:"docs" example:"/docs"`
+	Docs    string            `json:"docs" example:"/docs describes the routes, /docs/sockets the sockets"`
 }
 
 // rootOperations describes the routes that the root itself serves.

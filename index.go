@@ -14,12 +14,14 @@ var links = map[string]string{
 	"ready":       "/health/ready",
 	"live":        "/health/live",
 	"metrics":     "/metrics",
+	"docs":        "/docs",
+	"openapi":     "/openapi.json",
 }
 
 // index answers GET / with what this is and where it goes on.
 func (s *server) index(c *fiber.Ctx) error {
 	return c.JSON(map[string]any{
 		"name": "quipu", "version": version, "log": s.log.ID(), "links": links,
-		"docs": "README.md and docs/history.md in the source describe the routes",
+		"docs": "/docs describes the routes, /docs/sockets the sockets",
 	})
 }
