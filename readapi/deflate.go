@@ -14,14 +14,15 @@ const deflateBytesMin = 256
 // opCompressed marks a frame as compressed: the first reserved bit (RFC 7692 section 6).
 const opCompressed = 0x40
 
+const perMessageDeflate = "permessage-deflate"
+
 // offersDeflate reports whether a client offers compression in a form that we can keep: any window
 // for itself, but no bound on ours, which the standard library's compressor does not have.
 func offersDeflate(extensions string) bool {
 	for offer := range strings.SplitSeq(extensions, ",") {
 		name, parameters, _ := strings.Cut(offer, ";")
-		if strings.TrimSpace(strings.ToLower(name)) == "permessage-deflate" {
-			// The library agrees to the first such offer, so the first decides.
-			return !strings.Contains(strings.ToLower(parameters), "server_max_window_bits")
+		if strings.TrimSpace(name) == perMessageDeflate && !strings.Contains(parameters, "server_max_window_bits") {
+			return true
 		}
 	}
 	return false

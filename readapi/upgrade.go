@@ -39,7 +39,10 @@ func (s *Sockets) admit(c *fiber.Ctx, dialect string, of func(*fiber.Ctx) (*Upgr
 	}
 	a := &admitted{upgrade: u, dialect: dialect, deflate: s.options.Compression && offersDeflate(c.Get(fiber.HeaderSecWebSocketExtensions))}
 	c.Locals(admittedKey, a)
-	trimHeaders(c, a.deflate)
+	trimHeaders(c)
+	if a.deflate {
+		c.Request().Header.Set(fiber.HeaderSecWebSocketExtensions, perMessageDeflate) // alone: the library agrees to what stands there
+	}
 	if u.Subprotocol != "" {
 		// The library echoes what stands in the answer's header when it has no list of its own.
 		c.Set(fiber.HeaderSecWebSocketProtocol, u.Subprotocol)
@@ -76,12 +79,12 @@ func (s *Sockets) check(c *fiber.Ctx, of func(*fiber.Ctx) (*Upgrade, error)) (*U
 
 // trimHeaders drops what the handshake does not need: the library copies all headers, and the
 // request stays in memory as long as the socket.
-func trimHeaders(c *fiber.Ctx, deflate bool) {
+func trimHeaders(c *fiber.Ctx) {
 	var drop []string
 	for key := range c.Request().Header.All() {
 		switch k := string(key); {
-		case strings.EqualFold(k, fiber.HeaderSecWebSocketExtensions) && !deflate:
-			drop = append(drop, k) // or the library would agree to what we do not
+		case strings.EqualFold(k, fiber.HeaderSecWebSocketExtensions):
+			drop = append(drop, k) // the library reads it otherwise than we do
 		case strings.HasPrefix(k, "Sec-Websocket-"), strings.HasPrefix(k, "Sec-WebSocket-"), k == fiber.HeaderConnection, k == fiber.HeaderUpgrade, k == fiber.HeaderHost:
 		default:
 			drop = append(drop, k)

@@ -236,7 +236,7 @@ func TestD19_RandomCursorsWhileRunsStart(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			cursors[i] = (domain.Position(p.after % uint64(head+1))).Cursor("log-1")
+			cursors[i] = domain.Position(p.after % uint64(head+1)).Cursor("log-1")
 			conn, _, err := fastws.DefaultDialer.Dial("ws://"+w.addr+p.path+"?after="+cursors[i], nil)
 			if err != nil {
 				t.Error(err)
