@@ -46,7 +46,7 @@ func raw(t testing.TB, s *Server, line string) string {
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
-	_, err = fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", line)
+	_, err = fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", line)
 	require.NoError(t, err)
 	b, err := io.ReadAll(conn)
 	require.NoError(t, err, "%q", line)

@@ -135,8 +135,12 @@ func TestD15_FirstEndpointIsPrintedOnce(t *testing.T) {
 	data := DataFolder(t)
 	s := Start(t, Options{Data: data})
 	s.Ready()
-	line := regexp.MustCompile(`endpoint (default-[0-9a-f]{8}) is ready; its key, which is shown this once: (qk_[A-Za-z0-9_-]{32})\n`).FindStringSubmatch(s.Output())
-	require.NotNil(t, line, s.Output())
+	var line []string
+	printed := regexp.MustCompile(`endpoint (default-[0-9a-f]{8}) is ready; its key, which is shown this once: (qk_[A-Za-z0-9_-]{32})\n`)
+	Eventually(t, readyLimit, "the endpoint's line", func() bool {
+		line = printed.FindStringSubmatch(s.Output())
+		return line != nil
+	})
 	require.Equal(t, 1, strings.Count(s.Output(), line[2]))
 	r := s.Client().Must(t, "GET", "/api/endpoints", nil)
 	require.Contains(t, string(r.Body), `"endpoint":"`+line[1]+`"`)
