@@ -8,7 +8,7 @@ import (
 
 // Operations describes the routes of this package.
 func Operations() []apidoc.Operation {
-	return slices.Concat(runDAGOperations(), workflowOperations(), endpointOperations())
+	return slices.Concat(runDAGOperations(), workflowOperations(), endpointOperations(), nodeTypeOperations())
 }
 
 // Refusals that several routes share.

@@ -55,6 +55,7 @@ func newSite(t *testing.T) *site {
 		Log: log, Blobs: blobs, Secrets: secrets, Clock: clock.System{}, IDs: clock.System{}, Registry: r, Starter: e,
 	})}
 	routes.Register(s.app)
+	(&NodeTypes{Registry: r}).Register(s.app)
 	return s
 }
 

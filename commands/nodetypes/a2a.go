@@ -28,12 +28,23 @@ func a2a(d Deps) node.Type {
 	return node.Type{
 		Name:        "a2a",
 		Title:       "Agent to agent",
-		Category:    "AI Agents",
+		Category:    categoryAgents,
 		Description: "Sends a message to another agent by the Agent2Agent protocol and waits for its answer.",
-		Kind:        node.Effect,
-		Calls:       node.CallsTool,
-		Config:      json.RawMessage(a2aSchema),
-		Timeout:     agentTimeout,
+		Input:       json.RawMessage(withMessage),
+		Output: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "anyOf": [
+    {"type": "string", "description": "The texts of the answer, a line each."},
+    {"type": "object", "description": "The result as it came: with output full, or where it holds no text."}
+  ]
+}`),
+		Examples: []node.Example{
+			example("Ask another agent", `{"config":{"name":"Remote"},"base_url":"https://agent.example.com/a2a","message":"What is the weather?"}`, `"Sunny, 21 degrees"`),
+		},
+		Kind:    node.Effect,
+		Calls:   node.CallsTool,
+		Config:  json.RawMessage(a2aSchema),
+		Timeout: agentTimeout,
 		Check: func(params json.RawMessage) []node.Fault {
 			_, faults := readA2A(params, false)
 			return faults

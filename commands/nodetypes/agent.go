@@ -32,12 +32,38 @@ func agent(d Deps) node.Type {
 	return node.Type{
 		Name:        "agent",
 		Title:       "Agent",
-		Category:    "AI Agents",
+		Category:    categoryAgents,
 		Description: "Asks a model with system instructions. Output: the answer.",
-		Kind:        node.Effect,
-		Calls:       node.CallsModel,
-		Config:      json.RawMessage(agentSchema),
-		Timeout:     agentTimeout,
+		Input: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {
+    "user_message": {"description": "What the agent is told first; message is another name of it."},
+    "user input": {"description": "Told behind it."},
+    "assets": {"type": "array", "description": "Handed to an agent at api_url."}
+  },
+  "additionalProperties": {"description": "The output of a task before, told as a line of its own."}
+}`),
+		Output: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "anyOf": [
+    {"description": "The answer; other JSON where the agent at api_url gave some."},
+    {"type": "object", "description": "With output full.", "required": ["output", "model", "cost", "usage", "temperature_used"], "properties": {
+      "output": {}, "model": {"type": ["string", "null"]}, "cost": {"type": "null"}, "temperature_used": {"type": ["number", "null"]},
+      "usage": {"type": ["object", "null"], "properties": {"prompt_tokens": {"type": "integer"}, "completion_tokens": {"type": "integer"}, "total_tokens": {"type": "integer"}}}
+    }}
+  ]
+}`),
+		Examples: []node.Example{
+			example("Ask a model", `{"config":{"name":"Triage","agent_name":"Triage","system_instructions":"Name the department.","temperature":0.2},"user_message":"My invoice is wrong"}`,
+				`"Triage (deterministic fae6668560d4): My invoice is wrong"`),
+			example("The same, all there is to know", `{"config":{"agent_name":"Triage","output":"full"},"user_message":"My invoice is wrong"}`,
+				`{"output":"Triage (deterministic fae6668560d4): My invoice is wrong","model":"deterministic","cost":null,"usage":null,"temperature_used":null}`),
+		},
+		Kind:    node.Effect,
+		Calls:   node.CallsModel,
+		Config:  json.RawMessage(agentSchema),
+		Timeout: agentTimeout,
 		Check: func(params json.RawMessage) []node.Fault {
 			_, faults := readAgentConfig(params, false)
 			return faults

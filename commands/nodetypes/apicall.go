@@ -22,12 +22,31 @@ func apiCall(d Deps) node.Type {
 	return node.Type{
 		Name:        "api_call",
 		Title:       "API call",
-		Category:    "Integration",
+		Category:    categoryIntegration,
 		Description: "Sends an HTTP request. Output: the body of the answer.",
-		Kind:        node.Effect,
-		Calls:       node.CallsTool,
-		Config:      json.RawMessage(apiCallSchema),
-		Timeout:     apiTimeout,
+		Input: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "description": "Without config.body, and unless the method is GET or HEAD, these are the members of the request's body.",
+  "additionalProperties": true
+}`),
+		Output: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "anyOf": [
+    {"description": "The answer's body: JSON as it came, another text as a string, null for none, {content_type, base64} for bytes."},
+    {"type": "object", "description": "With output full, which stored workflows have by default.", "required": ["status_code", "headers", "body"], "properties": {
+      "status_code": {"type": "integer"}, "headers": {"type": "object", "additionalProperties": {"type": "string"}}, "body": {}
+    }}
+  ]
+}`),
+		Examples: []node.Example{
+			example("Send an object", `{"config":{"name":"Notify","url":"https://api.example.com/notes","method":"POST","headers":{"X-Team":"a"},"body":{"text":"done"}}}`, `{"id":7}`),
+			example("Fields out of the answer of a task before", `{"config":{"depends":"classify","default":{"url":"https://api.example.com/tickets","BODY_source":"quipu"},"mapping":{"BODY_topic":"response"}}}`, `{"id":8}`),
+		},
+		Kind:    node.Effect,
+		Calls:   node.CallsTool,
+		Config:  json.RawMessage(apiCallSchema),
+		Timeout: apiTimeout,
 		Check: func(params json.RawMessage) []node.Fault {
 			_, faults := readAPIRequest(params, nil, false)
 			return faults

@@ -14,9 +14,19 @@ func conditional() node.Type {
 	return node.Type{
 		Name:        "conditional",
 		Title:       "Conditional",
-		Category:    "Logic",
+		Category:    categoryLogic,
 		Description: "Evaluates a condition over the source's output, nodes and input, and takes the branch true or false.",
-		Kind:        node.Pure,
+		Input:       json.RawMessage(anyUpstream),
+		Output: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "required": ["result", "branch"],
+  "properties": {"result": {"type": "boolean"}, "branch": {"enum": ["true", "false"], "description": "The edges with this name go on."}}
+}`),
+		Examples: []node.Example{
+			example("Branch by a number", `{"config":{"name":"Good enough?","condition_expression":"input.score > 0.5 and input.state in ['new', 'open']"}}`, `{"result":true,"branch":"true"}`),
+		},
+		Kind: node.Pure,
 		Config: json.RawMessage(`{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "type": "object",

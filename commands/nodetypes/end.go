@@ -13,9 +13,14 @@ func end() node.Type {
 	return node.Type{
 		Name:        "end",
 		Title:       "End",
-		Category:    "Triggers",
+		Category:    categoryLogic,
 		Description: "Ends a workflow. Output: what the tasks before it gave.",
-		Kind:        node.Pure,
+		Input:       json.RawMessage(anyUpstream),
+		Output:      json.RawMessage(`{"description": "The output of the task before; of several an object, task by task."}`),
+		Examples: []node.Example{
+			example("End", `{"config":{"name":"End","capture_output":true}}`, `{}`),
+		},
+		Kind: node.Pure,
 		Config: json.RawMessage(`{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "type": "object",

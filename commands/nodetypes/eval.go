@@ -42,13 +42,38 @@ func eval(d Deps) node.Type {
 	return node.Type{
 		Name:        "eval",
 		Title:       "Eval",
-		Category:    "AI Agents",
+		Category:    categoryAgents,
 		Description: "Checks the output before it: by a JSON Schema, by expressions, or by asking a model to judge it.",
-		Kind:        node.Effect,
-		Calls:       node.CallsModel,
-		Config:      json.RawMessage(evalConfigSchema),
-		Timeout:     judgeTimeoutSeconds * time.Second,
-		PureFor:     func(params json.RawMessage) bool { return field(params, "/config/eval_type") != evalJudge },
+		Input: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "properties": {"data": {"description": "What is checked. Without it: the output of the task before, of several an object of theirs."}},
+  "additionalProperties": true
+}`),
+		Output: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "required": ["passed", "score", "reason", "data", "on_failure"],
+  "properties": {
+    "passed": {"type": "boolean"}, "score": {"type": "number", "description": "0 to 1, but for a custom number."}, "reason": {"type": "string"},
+    "data": {"description": "What was checked."}, "on_failure": {"enum": ["block", "warn", "retry", "compensate"]}
+  }
+}`),
+		Examples: []node.Example{
+			example("By a schema", `{"config":{"name":"Shape","eval_type":"schema","config":{"schema":{"type":"object","required":["id"],"properties":{"id":{"type":"integer"}}}}},"data":{"id":7}}`,
+				`{"passed":true,"score":1,"reason":"the output keeps to the schema","data":{"id":7},"on_failure":"block"}`),
+			example("By rules", `{"config":{"eval_type":"policy","config":{"rules":[{"name":"score","expression":"input.score > 0.9","reason":"must be above 0.9"},"input.state == 'new'"]},"on_failure":"warn"},"data":1}`,
+				`{"passed":false,"score":0.5,"reason":"score must be above 0.9","data":1,"on_failure":"warn"}`),
+			example("By an expression", `{"config":{"eval_type":"custom","config":{"expression":"input.score","threshold":0.6}},"data":1}`,
+				`{"passed":true,"score":0.7,"reason":"the expression gave 0.7, 0.6 is needed","data":1,"on_failure":"block"}`),
+			example("By a judge", `{"config":{"eval_type":"llm_judge","config":{"criteria":"names a refund date","threshold":0.5}},"data":"The refund comes on a date in May"}`,
+				`{"passed":true,"score":0.67,"reason":"the judge gave 0.67, 0.5 is needed: the output holds 2 of the criteria's 3 words","data":"The refund comes on a date in May","on_failure":"block"}`),
+		},
+		Kind:    node.Effect,
+		Calls:   node.CallsModel,
+		Config:  json.RawMessage(evalConfigSchema),
+		Timeout: judgeTimeoutSeconds * time.Second,
+		PureFor: func(params json.RawMessage) bool { return field(params, "/config/eval_type") != evalJudge },
 		Check: func(params json.RawMessage) []node.Fault {
 			r := reader{params: params}
 			r.eval()

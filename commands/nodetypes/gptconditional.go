@@ -22,12 +22,26 @@ func gptConditional(d Deps) node.Type {
 	return node.Type{
 		Name:        "gpt_conditional_block",
 		Title:       "GPT conditional",
-		Category:    "Logic",
+		Category:    categoryLogic,
 		Description: "Asks a model a question in words about a message, and takes the branch true or false.",
-		Kind:        node.Effect,
-		Calls:       node.CallsModel,
-		Config:      json.RawMessage(gptConditionalSchema),
-		Timeout:     judgeTimeoutSeconds * time.Second,
+		Input:       json.RawMessage(withMessage),
+		Output: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "required": ["result", "branch", "reasoning", "target", "user_message"],
+  "properties": {
+    "result": {"type": "boolean"}, "branch": {"enum": ["true", "false"], "description": "The edges with this name go on."},
+    "reasoning": {"type": "string"}, "target": {"type": ["string", "null"]}, "user_message": {"type": "string"}
+  }
+}`),
+		Examples: []node.Example{
+			example("A question in words", `{"message":"I want my money back","condition":"Does the customer want money back?","model":"gpt-4o-mini","true":"refund","false":"reply"}`,
+				`{"result":true,"branch":"true","reasoning":"the message holds 3 of the question's 4 words","target":"refund","user_message":"I want my money back"}`),
+		},
+		Kind:    node.Effect,
+		Calls:   node.CallsModel,
+		Config:  json.RawMessage(gptConditionalSchema),
+		Timeout: judgeTimeoutSeconds * time.Second,
 		Check: func(params json.RawMessage) []node.Fault {
 			r := reader{params: params}
 			r.condition()

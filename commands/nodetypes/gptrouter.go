@@ -29,12 +29,26 @@ func gptRouter(d Deps) node.Type {
 	return node.Type{
 		Name:        "gpt_router",
 		Title:       "GPT router",
-		Category:    "Logic",
+		Category:    categoryLogic,
 		Description: "Asks a model which of several routes fits a message. Edges with a condition such as route == 'billing' go on from it.",
-		Kind:        node.Effect,
-		Calls:       node.CallsModel,
-		Config:      json.RawMessage(gptRouterSchema),
-		Timeout:     judgeTimeoutSeconds * time.Second,
+		Input:       json.RawMessage(withMessage),
+		Output: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "required": ["route", "confidence", "reasoning", "all_scores", "user_message"],
+  "properties": {
+    "route": {"type": "string"}, "confidence": {"type": ["number", "null"], "minimum": 0, "maximum": 1}, "reasoning": {"type": "string"},
+    "all_scores": {"type": "object", "additionalProperties": {"type": "number"}}, "user_message": {"type": "string"}
+  }
+}`),
+		Examples: []node.Example{
+			example("Two routes and a fallback", `{"message":"Where is my refund?","fallback_route":"other","routes":[{"name":"billing","description":"Invoices and refunds","examples":[{"text":"I want a refund"}]},{"name":"tech","description":"Things that do not work"}]}`,
+				`{"route":"billing","confidence":1,"reasoning":"shares 1 of 1 words with the message","all_scores":{"billing":1,"tech":0,"other":0},"user_message":"Where is my refund?"}`),
+		},
+		Kind:    node.Effect,
+		Calls:   node.CallsModel,
+		Config:  json.RawMessage(gptRouterSchema),
+		Timeout: judgeTimeoutSeconds * time.Second,
 		Check: func(params json.RawMessage) []node.Fault {
 			r := reader{params: params}
 			r.router()

@@ -14,9 +14,14 @@ func inputs() node.Type {
 		Name:        "inputs",
 		Aliases:     []string{"default_inputs"},
 		Title:       "Inputs",
-		Category:    "Data",
+		Category:    categoryLogic,
 		Description: "Its output is its own parameters, with references resolved.",
-		Kind:        node.Pure,
+		Input:       json.RawMessage(`{"type": "object", "description": "Any parameters."}`),
+		Output:      json.RawMessage(`{"type": "object", "description": "The parameters, references resolved."}`),
+		Examples: []node.Example{
+			example("Name what a flow works with", `{"region":"eu","limit":5}`, `{"region":"eu","limit":5}`),
+		},
+		Kind: node.Pure,
 		Config: json.RawMessage(`{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "type": "object",

@@ -21,9 +21,21 @@ func merge() node.Type {
 	return node.Type{
 		Name:        "merge",
 		Title:       "Merge",
-		Category:    "Logic",
+		Category:    categoryLogic,
 		Description: "Joins the outputs of several tasks: all, the first, or the one most agree on.",
-		Kind:        node.Pure,
+		Input:       json.RawMessage(anyUpstream),
+		Output: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "anyOf": [
+    {"type": "object", "required": ["merged_results"], "properties": {"merged_results": {"type": "object", "description": "Outputs by task."}}},
+    {"type": "object", "description": "With vote.", "required": ["winner", "all_votes"], "properties": {"winner": {}, "all_votes": {"type": "object", "description": "Outputs by task."}}}
+  ]
+}`),
+		Examples: []node.Example{
+			example("Nothing to join", `{"config":{"name":"Join","merge_strategy":"combine"}}`, `{"merged_results":{}}`),
+			example("Nothing to vote on", `{"config":{"merge_strategy":"vote"}}`, `{"winner":null,"all_votes":{}}`),
+		},
+		Kind: node.Pure,
 		Config: json.RawMessage(`{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "type": "object",

@@ -37,11 +37,14 @@ func run(t testing.TB, r *node.Registry, function string, call node.Call) (node.
 	typ, ok := r.Get(function)
 	require.True(t, ok, function)
 	call.Function = function
-	switch typ.Kind {
-	case node.Pure:
+	switch {
+	case typ.Computed(call.Params):
 		return typ.Compute(call)
-	case node.Timer:
+	case typ.Kind == node.Timer:
 		_, err := typ.Due(call, time.Unix(0, 0))
+		return node.Reply{}, err
+	case typ.Kind == node.Wait || typ.WaitFor != nil && typ.WaitFor(call.Params):
+		_, err := typ.Await(call, time.Unix(0, 0))
 		return node.Reply{}, err
 	}
 	return typ.Run(context.Background(), call)

@@ -14,9 +14,14 @@ func benchNoop() node.Type {
 	return node.Type{
 		Name:        "bench_noop",
 		Title:       "Benchmark no-op",
-		Category:    "Testing",
+		Category:    categoryTesting,
 		Description: "Returns its value parameter, or {}. An effect node without an effect, for measurements.",
-		Kind:        node.Effect,
+		Input:       json.RawMessage(`{"type": "object", "properties": {"value": {"description": "The output."}}}`),
+		Output:      json.RawMessage(`{"description": "The value, or {}."}`),
+		Examples: []node.Example{
+			example("Give a value back", `{"value":[1,2]}`, `[1,2]`),
+		},
+		Kind: node.Effect,
 		Config: json.RawMessage(`{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "type": "object",

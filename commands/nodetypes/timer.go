@@ -16,9 +16,20 @@ func timer() node.Type {
 	return node.Type{
 		Name:        "timer",
 		Title:       "Timer",
-		Category:    "Logic",
+		Category:    categoryLogic,
 		Description: "Waits for a time or until an instant, from nothing up to ten years. Output: how long it waited and when it went on.",
-		Kind:        node.Timer,
+		Input:       json.RawMessage(anyUpstream),
+		Output: json.RawMessage(`{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "required": ["waited_seconds", "completed_at"],
+  "properties": {"waited_seconds": {"type": "number"}, "completed_at": {"type": "string", "format": "date-time"}}
+}`),
+		Examples: []node.Example{
+			example("Wait for a minute and a half", `{"config":{"name":"Cool down","duration_seconds":90}}`, `{"waited_seconds":90,"completed_at":"2026-01-02T15:05:35Z"}`),
+			example("Wait until an instant", `{"config":{"until":"2026-01-02T15:04:05Z"}}`, `{"waited_seconds":3600,"completed_at":"2026-01-02T15:04:05Z"}`),
+		},
+		Kind: node.Timer,
 		Config: json.RawMessage(`{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "type": "object",

@@ -15,9 +15,15 @@ func transform() node.Type {
 	return node.Type{
 		Name:        "transform",
 		Title:       "Transform",
-		Category:    "Data",
+		Category:    categoryLogic,
 		Description: "Computes a value, or an object field by field, from the outputs before it and the run's input.",
-		Kind:        node.Pure,
+		Input:       json.RawMessage(anyUpstream),
+		Output:      json.RawMessage(`{"description": "The expression's value, or an object with the fields."}`),
+		Examples: []node.Example{
+			example("One value", `{"config":{"name":"Ids","expression":"map(input.rows, #.id)"}}`, `[1,2]`),
+			example("An object", `{"config":{"fields":{"first":"input.rows[0].id","count":"len(input.rows)"}}}`, `{"first":1,"count":2}`),
+		},
+		Kind: node.Pure,
 		Config: json.RawMessage(`{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "type": "object",

@@ -15,9 +15,14 @@ func trigger() node.Type {
 	return node.Type{
 		Name:        "trigger",
 		Title:       "Trigger",
-		Category:    "Triggers",
+		Category:    categoryLogic,
 		Description: "Begins a workflow. Output: the input of the run, or what is given here if that is empty.",
-		Kind:        node.Pure,
+		Input:       json.RawMessage(`{"type": "object", "description": "The run's input."}`),
+		Output:      json.RawMessage(`{"type": "object", "description": "The run's input, or what the config gives in its place."}`),
+		Examples: []node.Example{
+			example("Begin", `{"config":{"name":"Start","type":"manual","input_text":"hello"}}`, `{"rows":[{"id":1},{"id":2}],"score":0.7,"state":"new"}`),
+		},
+		Kind: node.Pure,
 		Config: json.RawMessage(`{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "type": "object",
