@@ -41,6 +41,7 @@ func TestGuarantees_BoundsEqualTheConstants(t *testing.T) {
 		"a timer":                                                   thousands(int(domain.TimerWaitMax/(24*time.Hour))) + " days",
 		"head of a request":                                         fmt.Sprintf("%d KiB", headerBytesMax>>10),
 		"commits in the log's queue":                                fmt.Sprintf("two batches of %s appends or %d MiB", thousands(embedded.BatchAppendsDefault), embedded.BatchBytesDefault>>20),
+		"events held per followed workflow; of all of them":         fmt.Sprintf("%d, %d KiB; %d MiB", eventbus.FeedEventsMax, eventbus.FeedBytesMax>>10, eventbus.FeedsBytesMax>>20),
 		"a socket's queue":                                          fmt.Sprintf("%d events", eventbus.QueueEventsDefault),
 		"messages from a socket's client":                           fmt.Sprintf("%d KiB; %d a second", readapi.InboundBytesMax>>10, readapi.InboundPerSecondMax),
 		"a slow reader; a silent client":                            fmt.Sprintf("1 KiB/s over 30 s; %d s", readapi.SilenceDefault/time.Second),

@@ -36,7 +36,7 @@ func testsThatExist(t *testing.T, root string) map[string]bool {
 func TestGuarantees_NameTestsThatExist(t *testing.T) {
 	root := filepath.Join("..", "..")
 	exists := testsThatExist(t, root)
-	for _, doc := range []string{"guarantees.md", "contract-tests.md"} {
+	for _, doc := range []string{"guarantees.md", "contract-tests.md", "testing.md"} {
 		b, err := os.ReadFile(filepath.Join(root, "docs", doc))
 		if err != nil {
 			t.Fatal(err)
@@ -70,7 +70,7 @@ func TestContract_EveryStatementIsListed(t *testing.T) {
 	for i := 1; i <= 37; i++ {
 		want = append(want, "S0-"+strconv.Itoa(i))
 	}
-	for _, i := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 22} {
+	for _, i := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 22} {
 		want = append(want, "S2-"+strconv.Itoa(i))
 	}
 	for _, i := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 16, 17, 18, 19, 20, 21, 22, 23, 25, 26, 27} {
