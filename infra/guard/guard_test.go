@@ -77,8 +77,12 @@ func ask(t *testing.T, app *fiber.App, method, path string, headers ...string) a
 func TestGuard_Keys(t *testing.T) {
 	app := door(nil)
 	for _, good := range [][]string{
-		{"x-api-key", keyCI}, {"X-API-KEY", keyCI}, {"Authorization", "Bearer " + keyCI}, {"Authorization", "bearer  " + keyCI},
-		{"x-api-key", keyCI, "Authorization", "Basic abc"}, {"x-api-key", keyCI, "Authorization", "Bearer other"},
+		{"x-api-key", keyCI},
+		{"X-API-KEY", keyCI},
+		{"Authorization", "Bearer " + keyCI},
+		{"Authorization", "bearer  " + keyCI},
+		{"x-api-key", keyCI, "Authorization", "Basic abc"},
+		{"x-api-key", keyCI, "Authorization", "Bearer other"},
 		{"Upgrade", "websocket", "Sec-WebSocket-Protocol", "x-api-key." + keyCI},
 		{"Upgrade", "websocket", "Sec-WebSocket-Protocol", "json, x-api-key." + keyCI + ",x-api-key.other"},
 	} {
@@ -92,8 +96,13 @@ func TestGuard_Keys(t *testing.T) {
 	for code, headers := range map[string][][]string{
 		"KEY_MISSING": {nil, {"x-api-key", ""}, {"Authorization", "Basic " + keyCI}, {"Authorization", "Bearer"}, {"Sec-WebSocket-Protocol", "x-api-key." + keyCI}, {"Upgrade", "websocket", "Sec-WebSocket-Protocol", "json"}},
 		"KEY_UNKNOWN": {
-			{"x-api-key", keyCI + "x"}, {"x-api-key", strings.ToUpper(keyCI)}, {"x-api-key", "ci"}, {"Authorization", "Bearer x"}, {"x-api-key", "wrong", "Authorization", "Bearer " + keyCI},
-			{"Upgrade", "websocket", "Sec-WebSocket-Protocol", "x-api-key.x"}, {"Upgrade", "websocket", "Sec-WebSocket-Protocol", "x-api-key.x, x-api-key." + keyCI},
+			{"x-api-key", keyCI + "x"},
+			{"x-api-key", strings.ToUpper(keyCI)},
+			{"x-api-key", "ci"},
+			{"Authorization", "Bearer x"},
+			{"x-api-key", "wrong", "Authorization", "Bearer " + keyCI},
+			{"Upgrade", "websocket", "Sec-WebSocket-Protocol", "x-api-key.x"},
+			{"Upgrade", "websocket", "Sec-WebSocket-Protocol", "x-api-key.x, x-api-key." + keyCI},
 		},
 	} {
 		for _, h := range headers {
@@ -165,8 +174,14 @@ func TestGuard_Origins(t *testing.T) {
 		}
 	}
 	for _, headers := range [][]string{
-		nil, {"Origin", "https://studio.example"}, {"Origin", "HTTPS://STUDIO.example"}, {"Origin", "http://127.0.0.1:8080"}, {"Origin", "https://127.0.0.1:8080"},
-		{"Origin", "http://localhost:8080", "Host", "LOCALHOST:8080"}, {"Sec-Fetch-Site", "same-origin"}, {"Sec-Fetch-Site", "cross-site", "Origin", "https://studio.example"},
+		nil,
+		{"Origin", "https://studio.example"},
+		{"Origin", "HTTPS://STUDIO.example"},
+		{"Origin", "http://127.0.0.1:8080"},
+		{"Origin", "https://127.0.0.1:8080"},
+		{"Origin", "http://localhost:8080", "Host", "LOCALHOST:8080"},
+		{"Sec-Fetch-Site", "same-origin"},
+		{"Sec-Fetch-Site", "cross-site", "Origin", "https://studio.example"},
 	} {
 		require.Equal(t, 200, ask(t, app, "POST", "/api/workflows", headers...).status, "%v", headers)
 	}
