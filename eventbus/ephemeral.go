@@ -1,6 +1,10 @@
 package eventbus
 
-import "quipu/domain"
+import (
+	"slices"
+
+	"quipu/domain"
+)
 
 // EphemeralMax is how many ephemeral values wait for one follower; the oldest are dropped for newer.
 const EphemeralMax = 256
@@ -12,10 +16,46 @@ const EphemeralMax = 256
 func (h *Hub) PublishEphemeral(stream domain.StreamID, value any) {
 	p := h.shards.of(stream)
 	p.mu.RLock()
-	defer p.mu.RUnlock()
 	for _, f := range p.followers[stream] {
 		f.whisper(value)
 	}
+	p.mu.RUnlock()
+	if id := h.owners.known(stream); id != "" {
+		h.topics.whisper(id, stream, value)
+	}
+}
+
+// whisper hands an ephemeral value to the feeds of a workflow.
+func (t *topics) whisper(id string, stream domain.StreamID, value any) {
+	t.mu.Lock()
+	var told []*Feed
+	if p := t.byID[id]; p != nil {
+		told = slices.Clone(p.feeds)
+	}
+	t.mu.Unlock()
+	for _, f := range told {
+		f.whisper(stream, value)
+	}
+}
+
+func (f *Feed) whisper(stream domain.StreamID, value any) {
+	f.mu.Lock()
+	if len(f.said) >= EphemeralMax {
+		f.from, f.said = slices.Delete(f.from, 0, 1), slices.Delete(f.said, 0, 1)
+	}
+	f.from, f.said = append(f.from, stream), append(f.said, value)
+	f.mu.Unlock()
+	f.notify()
+}
+
+// Ephemeral returns what was published beside the events of the workflow's runs since the last call,
+// and the stream of each. Of a run none of whose events the hub has seen for a feed there is none.
+func (f *Feed) Ephemeral() (streams []domain.StreamID, values []any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	streams, values = f.from, f.said
+	f.from, f.said = nil, nil
+	return streams, values
 }
 
 // whisper queues an ephemeral value, in the place of the oldest if there are too many.

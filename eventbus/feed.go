@@ -31,6 +31,10 @@ type Feed struct {
 	caught  bool // it was served from what is held
 	notify  func()
 	close   sync.Once
+
+	mu   sync.Mutex // of what was said beside the events
+	from []domain.StreamID
+	said []any
 }
 
 // Feed opens a feed of a workflow after a position. notify is called when Poll may have something

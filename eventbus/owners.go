@@ -58,6 +58,13 @@ func (o *owners) of(ctx context.Context, e *domain.Recorded) (string, error) {
 	return o.note(&page[0]), nil
 }
 
+// known is the workflow of a run if it is remembered, else "".
+func (o *owners) known(stream domain.StreamID) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.byRun[stream]
+}
+
 // note remembers what a run's first event says.
 func (o *owners) note(first *domain.Recorded) string {
 	id := ""

@@ -444,3 +444,36 @@ func TestFeeds_DamagedEvents(t *testing.T) {
 	w.task("r1", "a")
 	require.Equal(t, "node.started r1", c.next().brief())
 }
+
+// D4: a model's words come between the events, without a position, to those who follow its run live.
+func TestD4_DeltasBetweenEvents(t *testing.T) {
+	w := newWorld(t)
+	w.started("r1", "lao-0123456789abcdef")
+	all, one := w.dial("/ws/workflows/lao-0123456789abcdef"), w.dial("/ws/workflows/r1")
+	filtered := w.dial("/ws/workflows/r1?types=node.completed,llm_delta&node_id=b")
+	p := w.task("r1", "a")
+	require.Equal(t, []string{"node.started r1"}, all.briefs(1))
+	require.Equal(t, []string{"node.started r1"}, one.briefs(1))
+	w.hub.PublishEphemeral("run-r1", readapi.Delta{Task: "a", TaskID: "t1", Attempt: 1, Seq: 0, Text: "Hel", At: w.clock.Now()})
+	for _, c := range []*client{all, one} {
+		require.Equal(t, frame{
+			"event_type": "llm_delta", "timestamp": float64(epoch.Unix()),
+			"data": map[string]any{
+				"workflow_id": "lao-0123456789abcdef", "execution_id": "r1", "timestamp": "2026-03-01T12:00:00.000Z",
+				"node_id": "a", "task_id": "t1", "attempt": 1.0, "seq": 0.0, "delta": "Hel",
+			},
+		}, c.next())
+	}
+	w.hub.PublishEphemeral("run-other", readapi.Delta{Task: "a"})
+	w.hub.PublishEphemeral("run-r1", "something else")
+	w.taskCompleted("r1", "a")
+	for _, c := range []*client{all, one} {
+		f := c.next()
+		require.Equal(t, "node.completed r1", f.brief())
+		require.Equal(t, p, f["prev"]) // a delta is none of the chain
+	}
+	w.taskCompleted("r1", "b")
+	require.Equal(t, []string{"node.completed r1"}, filtered.briefs(1))
+	w.hub.PublishEphemeral("run-r1", readapi.Delta{Task: "b", Text: "x"})
+	require.Equal(t, []string{"llm_delta r1"}, filtered.briefs(1))
+}

@@ -23,6 +23,9 @@ type Feed interface {
 	Poll(ctx context.Context) (events []readapi.Event, more bool, err error)
 	// Refresh makes the next Poll look at the log.
 	Refresh()
+	// Ephemeral returns what was published beside the events since the last call, and the stream of
+	// each; notify is called for it too.
+	Ephemeral() (streams []domain.StreamID, values []any)
 	Close()
 }
 

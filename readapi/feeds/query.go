@@ -58,6 +58,9 @@ func parseQuery(get func(key string) string, log domain.LogID) (query, error) {
 			continue
 		}
 		stored := orchestrator.StoredTypes(t)
+		if t == deltaType {
+			stored = []string{t}
+		}
 		if len(stored) == 0 || len(t) > params.TextBytesMax {
 			faults = append(faults, domain.E(domain.KindInvalid, "", "", fmt.Sprintf("%q is not an event type", clip(t))).
 				WithField("query/types").WithCode("INVALID_REQUEST").WithDetails(map[string]any{"types": orchestrator.Names()}))

@@ -63,6 +63,7 @@ func (s *session) advance(ctx context.Context, now time.Time, dst []byte) ([]byt
 		if s.queue, s.more, err = s.feed.Poll(ctx); err != nil {
 			return dst, false, err
 		}
+		dst = s.deltas(dst)
 	}
 	for len(s.queue) > 0 && len(dst) < readapi.BatchBytes {
 		var err error
@@ -102,7 +103,7 @@ func (s *session) open(ctx context.Context) error {
 		return err
 	}
 	s.ended = ended
-	s.feed = oneRun{deps.Readers(s.what.stream(), next, s.notify)}
+	s.feed = oneRun{deps.Readers(s.what.stream(), next, s.notify), s.what.stream()}
 	return nil
 }
 
@@ -140,7 +141,19 @@ func (s *session) place(ctx context.Context) (next domain.Revision, ended bool, 
 const revisionMax = domain.Revision(1) << 62
 
 // oneRun is the feed of one execution.
-type oneRun struct{ readapi.Reader }
+type oneRun struct {
+	readapi.Reader
+	stream domain.StreamID
+}
+
+// Ephemeral implements Feed.
+func (r oneRun) Ephemeral() (streams []domain.StreamID, values []any) {
+	values = r.Reader.Ephemeral()
+	for range values {
+		streams = append(streams, r.stream)
+	}
+	return streams, values
+}
 
 // Poll implements Feed.
 func (r oneRun) Poll(ctx context.Context) ([]readapi.Event, bool, error) {
