@@ -277,7 +277,10 @@ func (p *parser) config(n *vertex, config []byte) {
 func (n *vertex) routes() map[string]bool {
 	names := map[string]bool{}
 	add := func(raw []byte) {
-		if name, _ := Text(raw); rawjson.KindOf(raw) == rawjson.String && strings.TrimSpace(name) != "" {
+		if rawjson.KindOf(raw) != rawjson.String {
+			return
+		}
+		if name, _ := Text(raw); strings.TrimSpace(name) != "" {
 			names[strings.TrimSpace(name)] = true
 		}
 	}
