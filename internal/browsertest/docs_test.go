@@ -56,10 +56,10 @@ func TestS2_4_Chromium_SwaggerUIOffline(t *testing.T) {
 	})
 	require.Contains(t, p.Requests(), "GET "+origin+"/health/live")
 
-	p.Eval(t, `document.querySelector('a[href="/docs/sockets"]').click()`, nil)
+	p.Eval(t, `setTimeout(() => document.querySelector('a[href="/docs/sockets"]').click())`, nil)
 	p.AwaitThat(t, "the page about sockets", func() (ok bool) {
-		p.Eval(t, `document.readyState === "complete" && document.querySelectorAll("main table").length > 0`, &ok)
-		return ok
+		err := p.TryEval(t, `document.readyState === "complete" && document.querySelectorAll("main table").length > 0`, &ok)
+		return err == nil && ok
 	})
 	for _, request := range p.Requests() {
 		_, url, _ := strings.Cut(request, " ")

@@ -156,7 +156,7 @@ func (p *Page) Eval(t testing.TB, expression string, into any) {
 	}
 }
 
-// TryEval is Eval for expressions that may throw.
+// TryEval is Eval for expressions that may throw, and for pages that may be on their way to another.
 func (p *Page) TryEval(t testing.TB, expression string, into any) error {
 	t.Helper()
 	var out struct {
@@ -170,9 +170,13 @@ func (p *Page) TryEval(t testing.TB, expression string, into any) error {
 			} `json:"exception"`
 		} `json:"exceptionDetails"`
 	}
-	call(t, p.context.tools, p.session, "Runtime.evaluate", map[string]any{
+	ctx, cancel := context.WithTimeout(t.Context(), callLimit)
+	defer cancel()
+	if err := p.context.tools.call(ctx, p.session, "Runtime.evaluate", map[string]any{
 		"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true,
-	}, &out)
+	}, &out); err != nil {
+		return err
+	}
 	if out.Exception != nil {
 		return fmt.Errorf("%s: %s %s", expression, out.Exception.Text, out.Exception.Exception.Description)
 	}

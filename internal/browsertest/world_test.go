@@ -6,7 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
+	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,18 +30,31 @@ type world struct {
 func newWorld(t *testing.T, args ...string) *world {
 	t.Helper()
 	w := &world{t: t, site: NewSite(t), stub: proctest.NewStub(t), addr: freeAddr(t)}
-	w.args = append([]string{"--addr", w.addr, "--cors-origins", w.site.Origin + "," + w.site.Foreign}, args...)
+	// The window is long: on a machine under load a page may take half a minute to open.
+	w.args = append([]string{"--lao-replay-window", "5m", "--addr", w.addr, "--cors-origins", w.site.Origin + "," + w.site.Foreign}, args...)
 	w.server = proctest.Start(t, proctest.Options{Args: w.args})
 	w.server.Ready()
 	return w
 }
 
+// ports are given out below those that systems choose for port 0 and for outgoing connections: the port
+// must still be free when the server comes back to it.
+var ports atomic.Int32
+
+const portFirst, portSpan = 20_000, 10_000
+
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
+	for range portSpan {
+		n := (int32(os.Getpid())*97 + ports.Add(1)) % portSpan // test binaries beside us begin elsewhere
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", portFirst+n))
+		if err == nil {
+			require.NoError(t, l.Close())
+			return l.Addr().String()
+		}
+	}
+	t.Fatal("no free port")
+	return ""
 }
 
 // restart starts the server again over the same data, once it has ended.
@@ -151,16 +165,38 @@ func noExceptions(t *testing.T, all ...*Reports) {
 func completesOnce(t *testing.T, r *Reports, load int) {
 	t.Helper()
 	first := r.Await(t, "complete", load, 1)[0].Socket
-	r.AwaitThat(t, "the client has come back", func() bool {
-		return slices.ContainsFunc(r.Of("frame", load), func(one Report) bool { return one.Socket > first })
-	})
 	require.Equal(t, smallRun, events(r.Frames(load, first)), "what led to the hook")
-	back := r.Frames(load, first+1)
+	last := first
+	for ; ; last++ {
+		closed, opened := r.at(t, "close", load, last), r.at(t, "open", load, last+1)
+		if opened-closed < 4500 {
+			break
+		}
+		// The browser stood still for so long that nobody can tell the class's return from a visit; it is
+		// shown the run again, and comes back once more.
+		t.Logf("the client came back only after %.0f ms", opened-closed)
+	}
+	r.AwaitThat(t, "the client is told something", func() bool { return len(r.Frames(load, last+1)) > 0 })
+	back := r.Frames(load, last+1)
 	require.Equal(t, "keepalive", back[0].EventType, "what the client is shown when it comes back")
 	require.Equal(t, "completed", back[0].Status)
-	require.Len(t, r.Of("complete", load), 1)
-	require.Len(t, r.Of("open", load), 2)
+	require.Len(t, r.Of("complete", load), last-first+1)
 	noExceptions(t, r)
+}
+
+// at is when a thing happened to one of the client's sockets, once it has.
+func (r *Reports) at(t *testing.T, kind string, load, socket int) (ms float64) {
+	t.Helper()
+	r.AwaitThat(t, fmt.Sprintf("%s of socket %d", kind, socket), func() bool {
+		for _, one := range r.Of(kind, load) {
+			if one.Socket == socket {
+				ms = one.AtMS
+				return true
+			}
+		}
+		return false
+	})
+	return ms
 }
 
 // hostOf is host:port of an origin.
