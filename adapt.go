@@ -99,6 +99,7 @@ func (s *server) executorHooks() commands.Hooks {
 			s.metrics.RunsQuarantined(quarantined)
 		},
 		Sleeping: s.metrics.RunsSleeping,
+		Awaits:   s.channels.Awaits,
 		Effect: func(function string, took time.Duration, outcome string) {
 			s.metrics.EffectEnded(function, outcome, took)
 		},

@@ -54,6 +54,8 @@ func (s *server) buildApp() {
 	intake.Register(s.app)
 	workflows := &intakehttp.Workflows{Definitions: s.definitions, Registry: s.registry, LogID: s.log.ID(), Timeout: requestTimeout}
 	workflows.Register(s.app)
+	control := &intakehttp.Control{Runs: s.executor, Channels: s.channels, LogID: s.log.ID(), Timeout: requestTimeout}
+	control.Register(s.app)
 	(&intakehttp.NodeTypes{Registry: s.registry}).Register(s.app)
 	endpoints := &intakehttp.Endpoints{Endpoints: s.endpoints, LogID: s.log.ID(), Timeout: requestTimeout}
 	endpoints.Register(s.app)

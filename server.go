@@ -45,6 +45,7 @@ type server struct {
 	registry *node.Registry
 	effects  *eventbus.Effects
 	executor *commands.Executor
+	channels *commands.Channels
 	// definitions are the stored workflows.
 	definitions *commands.Definitions
 	// endpoints are the places that workflows are reached at, with their keys.
@@ -121,16 +122,19 @@ func (s *server) buildWriteSide() error {
 	if err != nil {
 		return fmt.Errorf("outbound client: %w", err)
 	}
+	log := seenLog{s.log, &s.acknowledged}
+	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: processKeys(c)}
+	s.channels = commands.NewChannels(commands.ChannelDeps{
+		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock, Logger: s.logger,
+	})
 	s.registry, err = node.NewRegistry(nodetypes.All(nodetypes.Deps{
-		HTTP: client, ReplyBytesMax: int64(c.Outbound.ReplyBytesMax), Now: s.clock.Now,
+		Channels: s.channels, HTTP: client, ReplyBytesMax: int64(c.Outbound.ReplyBytesMax), Now: s.clock.Now,
 		Model: nodetypes.Model{BaseURL: c.LLM.BaseURL, Key: c.LLM.APIKey.Reveal(), Name: c.LLM.Model},
 	})...)
 	if err != nil {
 		return err
 	}
 	s.effects = eventbus.NewEffects(c.Effects.Max, s.logger)
-	log := seenLog{s.log, &s.acknowledged}
-	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: processKeys(c)}
 	s.executor = commands.NewExecutor(commands.Deps{
 		Log: log, Tails: s.log, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
@@ -167,6 +171,7 @@ func (s *server) run(ctx context.Context) error {
 		lifecycle.Member{Name: "stores", Close: s.close},
 		lifecycle.Member{Name: "views", Run: func(_, work context.Context) error { return s.views.Run(work) }},
 		lifecycle.Member{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
+		lifecycle.Member{Name: "channels", Run: func(_, work context.Context) error { return s.channels.Run(work, s.executor) }},
 		lifecycle.Member{Name: "executor", Run: s.runExecutor, Drain: s.executor.Drain},
 		lifecycle.Member{Name: "sockets", Drain: s.sockets.Shutdown},
 		lifecycle.Member{Name: "http", Start: s.started, Run: s.serveHTTP, Drain: s.drainHTTP},

@@ -2,6 +2,9 @@ package commands
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -360,4 +363,13 @@ func (c *Channels) pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// PublishMessage is Publish for nodes, whose key is their own and whose repeats are equal.
+func (c *Channels) PublishMessage(ctx context.Context, name string, payload json.RawMessage, key string) (string, error) {
+	sum := sha256.Sum256([]byte("node\x00" + key))
+	out, err := c.Publish(ctx, PublishRequest{
+		Channel: name, Payload: payload, Key: hex.EncodeToString(sum[:]), By: By{Actor: wire.Actor{Kind: wire.ActorSystem, Via: "executor"}},
+	})
+	return out.MessageID, err
 }

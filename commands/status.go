@@ -17,10 +17,7 @@ import (
 // ErrIndeterminate if something may have been, as when ctx ends first; ErrCorrupt if it cannot be
 // read.
 func (e *Executor) Cancel(ctx context.Context, runID, reason string, actor wire.Actor) (Outcome, error) {
-	began := e.deps.Clock.Now()
-	out, err := e.cancel(ctx, runID, reason, actor)
-	e.observe("cancel", began, err)
-	return out, err
+	return e.CancelRun(ctx, Ask{RunID: runID, Actor: actor}, reason)
 }
 
 func (e *Executor) observe(command string, began time.Time, err error) {
@@ -29,8 +26,9 @@ func (e *Executor) observe(command string, began time.Time, err error) {
 	}
 }
 
-func (e *Executor) cancel(ctx context.Context, runID, reason string, actor wire.Actor) (Outcome, error) {
-	return e.visit(ctx, "cancel", Ask{RunID: runID, Actor: actor}, run.Cancel{Reason: reason})
+// CancelRun is Cancel for clients that may repeat it under a key.
+func (e *Executor) CancelRun(ctx context.Context, a Ask, reason string) (Outcome, error) {
+	return e.control(ctx, "cancel", a, run.Cancel{Reason: reason})
 }
 
 // State returns a run as of its last stored event: from its mailbox if it is active, else folded

@@ -1,7 +1,6 @@
 package definition_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -23,8 +22,6 @@ import (
 func registry(t testing.TB) *node.Registry {
 	t.Helper()
 	types := nodetypes.All(nodetypes.Deps{HTTP: http.DefaultClient, Now: func() time.Time { return time.Time{} }})
-	// A type that is to come, as far as graphs know of it.
-	types = append(types, node.Type{Name: "approval", Kind: node.Effect, Run: func(context.Context, node.Call) (node.Reply, error) { return node.Reply{}, nil }})
 	r, err := node.NewRegistry(types...)
 	require.NoError(t, err)
 	return r
@@ -170,7 +167,7 @@ func TestDefinition_Translates(t *testing.T) {
 		{"id":"if","type":"conditional","config":{"condition_expression":"output.score > 0.5"}},
 		{"id":"call","type":"api_call","data":{"config":{"url":"https://example.org","retry":false}}},
 		{"id":"get","type":"api_call","data":{"config":{"url":"https://example.org","method":"GET","output":"body"}}},
-		{"id":"ok","type":"approval"},{"id":"out","type":"end"}],
+		{"id":"ok","type":"approval","config":{"description":"?"}},{"id":"out","type":"end"}],
 		"edges":[{"source":"in","target":"ask"},{"source":"ask","target":"if","sourceHandle":"bottom"},
 		{"source":"if","target":"call","sourceHandle":"true"},{"source":"if","target":"get","sourceHandle":"false","label":"no"},
 		{"source":"if","target":"ok","sourceHandle":"true","condition":"output.result"},{"source":"ok","target":"out","sourceHandle":"approve"},
@@ -188,7 +185,7 @@ func TestDefinition_Translates(t *testing.T) {
 		{"if", "conditional", "", "", `{"config":{"condition_expression":"output.score > 0.5"}}`},
 		{"call", "api_call", "", "tool", `{"config":{"url":"https://example.org","retry":false,"method":"POST","output":"full"}}`},
 		{"get", "api_call", "", "tool", `{"config":{"url":"https://example.org","method":"GET","output":"body"}}`},
-		{"ok", "approval", "", "", `{"config":{}}`},
+		{"ok", "approval", "", "", `{"config":{"description":"?"}}`},
 		{"out", "end", "", "", `{"config":{}}`},
 	}, got)
 	require.Equal(t, 5*time.Second, d.Nodes[1].Timeout)

@@ -8,7 +8,7 @@ import (
 
 // Operations describes the routes of this package.
 func Operations() []apidoc.Operation {
-	return slices.Concat(runDAGOperations(), workflowOperations(), endpointOperations(), nodeTypeOperations())
+	return slices.Concat(runDAGOperations(), workflowOperations(), endpointOperations(), nodeTypeOperations(), controlOperations())
 }
 
 // Refusals that several routes share.

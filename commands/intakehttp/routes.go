@@ -13,14 +13,13 @@ import (
 	"quipu/domain"
 	"quipu/domain/rawjson"
 	"quipu/domain/run"
-	"quipu/domain/wire"
 )
 
 // Runs is what the routes need of the executor.
 type Runs interface {
 	StartRun(ctx context.Context, q commands.StartRequest) (commands.Outcome, error)
 	Await(ctx context.Context, runID string, d time.Duration) (*run.State, error)
-	Cancel(ctx context.Context, runID, reason string, actor wire.Actor) (commands.Outcome, error)
+	CancelRun(ctx context.Context, a commands.Ask, reason string) (commands.Outcome, error)
 }
 
 // Routes serves run-dag, task-status and cancel.
@@ -55,6 +54,11 @@ func (r *Routes) runDAG(c *fiber.Ctx) error {
 	if q.RunName == "" {
 		q.RunName = "run_" + strings.ReplaceAll(r.IDs.NewID(), "-", "")
 	}
+	repeat, err := repeatOf(c, body)
+	if err != nil {
+		return err
+	}
+	q.ID, q.BodySHA256 = repeat.id(), repeat.body
 	q.Actor = actor(c, "run-dag")
 	q.Trace = traceparent(c.Get("traceparent"))
 	ctx, cancel := context.WithTimeout(c.UserContext(), r.Timeout)
@@ -62,6 +66,9 @@ func (r *Routes) runDAG(c *fiber.Ctx) error {
 	out, err := r.Runs.StartRun(ctx, q)
 	if err != nil {
 		return relocate(err, body)
+	}
+	if out.Repeated {
+		q.FlowName, q.RunName = out.FlowName, out.RunName // it may have been made up
 	}
 	c.Set(HeaderPosition, out.Position.Cursor(r.LogID))
 	b := append(make([]byte, 0, 160), `{"status":"processing","task_id":`...)
@@ -115,7 +122,12 @@ func (r *Routes) cancel(c *fiber.Ctx) error {
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), r.Timeout)
 	defer cancel()
-	out, err := r.Runs.Cancel(ctx, id, "requested", actor(c, "api"))
+	repeat, err := repeatOf(c, nil)
+	if err != nil {
+		return err
+	}
+	by := by(c)
+	out, err := r.Runs.CancelRun(ctx, commands.Ask{RunID: id, Actor: by.Actor, Trace: by.Trace, Key: repeat.key, Body: repeat.body}, "requested")
 	if err != nil {
 		return known(err)
 	}

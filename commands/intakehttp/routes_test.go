@@ -61,8 +61,9 @@ func (f *fakeRuns) Await(ctx context.Context, id string, d time.Duration) (*run.
 	return f.state, f.awaitErr
 }
 
-func (f *fakeRuns) Cancel(_ context.Context, id, _ string, a wire.Actor) (commands.Outcome, error) {
-	f.cancelled, f.actor = id, a
+func (f *fakeRuns) CancelRun(_ context.Context, ask commands.Ask, _ string) (commands.Outcome, error) {
+	id := ask.RunID
+	f.cancelled, f.actor = id, ask.Actor
 	return commands.Outcome{RunID: id, Position: 7}, f.cancelErr
 }
 

@@ -2,8 +2,6 @@ package intakehttp
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/url"
 	"strconv"
 	"time"
@@ -128,8 +126,11 @@ func (w *Workflows) execute(c *fiber.Ctx) error {
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), w.Timeout)
 	defer cancel()
-	sum := sha256.Sum256(body)
-	run, err := w.Definitions.Execute(ctx, id, commands.RunInput{Input: input, BodySHA256: hex.EncodeToString(sum[:])}, by(c))
+	repeat, err := repeatOf(c, body)
+	if err != nil {
+		return err
+	}
+	run, err := w.Definitions.Execute(ctx, id, commands.RunInput{Input: input, ID: repeat.id(), BodySHA256: repeat.body}, by(c))
 	if err != nil {
 		return knownWorkflow(err)
 	}

@@ -44,6 +44,8 @@ type Deps struct {
 	// ReplyBytesMax bounds each reply body after decompression; 0 gives ReplyBytesMaxDefault.
 	ReplyBytesMax int64
 	Model         Model
+	// Channels is what the event type publishes to; without it publishing fails.
+	Channels Publisher
 	// Now tells the time for latencies and HTTP dates; nil gives time.Now.
 	Now func() time.Time
 }
@@ -64,10 +66,13 @@ func All(d Deps) []node.Type {
 		a2a(d),
 		agent(d),
 		apiCall(d),
+		approval(),
+		approvalBlock(),
 		benchNoop(),
 		conditional(),
 		end(),
 		eval(d),
+		event(d),
 		gptConditional(d),
 		gptRouter(d),
 		inputs(),
