@@ -64,6 +64,7 @@ func (s *server) buildApp() {
 	s.registerViewsAdmin()
 	// Last of the sockets: its path takes in the others' (contract D2).
 	s.live.Register(s.app)
+	s.registerAGNT5()
 	s.registerDocs()
 	s.addChecks()
 }

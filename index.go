@@ -7,6 +7,7 @@ var links = map[string]string{
 	"run_dag":     "/run-dag",
 	"task_status": "/task-status/{id}",
 	"socket":      "/ws/{flow}/{run}",
+	"agnt5":       "/ws",
 	"executions":  "/api/executions",
 	"events":      "/api/events",
 	"workflows":   "/api/workflows",

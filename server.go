@@ -29,6 +29,7 @@ import (
 	"quipu/infra/vault"
 	"quipu/projections"
 	"quipu/readapi"
+	"quipu/readapi/agnt5"
 )
 
 // server is the whole process: every adapter and every room, wired. Only this file and its
@@ -55,6 +56,7 @@ type server struct {
 	hub       *eventbus.Hub
 	sockets   *readapi.Sockets
 	live      *readapi.Live
+	agnt5     *agnt5.Sockets
 	app       *fiber.App
 	guard     *guard.Guard
 	// published is the position up to which the hub has handed events on.
@@ -173,7 +175,7 @@ func (s *server) run(ctx context.Context) error {
 		lifecycle.Member{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
 		lifecycle.Member{Name: "channels", Run: func(_, work context.Context) error { return s.channels.Run(work, s.executor) }},
 		lifecycle.Member{Name: "executor", Run: s.runExecutor, Drain: s.executor.Drain},
-		lifecycle.Member{Name: "sockets", Drain: s.sockets.Shutdown},
+		lifecycle.Member{Name: "sockets", Drain: s.drainSockets},
 		lifecycle.Member{Name: "http", Start: s.started, Run: s.serveHTTP, Drain: s.drainHTTP},
 	)
 	defer context.AfterFunc(ctx, func() {

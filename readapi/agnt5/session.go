@@ -42,6 +42,7 @@ type session struct {
 type follow struct {
 	id     string
 	cursor Cursor
+	read   domain.Revision // where reading begins: at the cursor, or before
 	// again shows it from the cursor though it is followed already.
 	again bool
 }
@@ -52,7 +53,7 @@ type execution struct {
 	reader readapi.Reader
 	queue  []readapi.Event
 	prev   domain.Revision // offset of the event of it that was sent before
-	skip   Cursor          // parts of one event that the client has
+	from   Cursor          // what is before it the client has
 
 	ready bool // in the queue of ready ones; guarded by ready.mu
 }
@@ -172,17 +173,17 @@ func (s *session) follow(f follow) {
 		}
 		have.reader.Close()
 		have.queue = nil
-		s.seek(have, f.cursor)
+		s.seek(have, f)
 		return
 	}
 	e := &execution{id: f.id}
 	s.executions[f.id] = e
-	s.seek(e, f.cursor)
+	s.seek(e, f)
 }
 
-func (s *session) seek(e *execution, c Cursor) {
-	e.prev, e.skip = c.Offset-1, c
-	e.reader = s.sockets.deps.Readers(runStream(e.id), c.Offset, func() {
+func (s *session) seek(e *execution, f follow) {
+	e.prev, e.from = f.cursor.Offset-1, f.cursor
+	e.reader = s.sockets.deps.Readers(runStream(e.id), f.read, func() {
 		s.ready.put(e)
 		s.handle.Wake()
 	})
@@ -209,7 +210,7 @@ func (s *session) turn(ctx context.Context, e *execution, dst []byte) ([]byte, e
 		}
 		e.queue = e.queue[1:]
 		recorded := event.Recorded()
-		if frame != nil {
+		if frame != nil && recorded.Revision >= e.from.Offset {
 			dst = s.send(e, frame, recorded.Revision, dst)
 		}
 		if wire.EndsRun(recorded.Type) {
@@ -240,7 +241,7 @@ func (s *session) send(e *execution, f *Frame, offset domain.Revision, dst []byt
 	sent := false
 	for i := range f.Parts {
 		p := &f.Parts[i]
-		if s.req.types != nil && !s.req.types[p.Type] || offset == e.skip.Offset && i < e.skip.Part {
+		if s.req.types != nil && !s.req.types[p.Type] || offset == e.from.Offset && i < e.from.Part {
 			continue
 		}
 		dst = readapi.AppendTextHeader(dst, p.Len(e.prev))

@@ -222,7 +222,7 @@ func (s *session) watch(ctx context.Context, id string) error {
 	if refusal := s.take(1); refusal != nil {
 		return nil // cancelled all the same
 	}
-	s.accept([]follow{{id: id, cursor: Cursor{Offset: last.Revision + 1}}})
+	s.accept([]follow{{id: id, cursor: Cursor{Offset: last.Revision + 1}, read: last.Revision + 1}})
 	return nil
 }
 
@@ -246,8 +246,9 @@ func (s *session) resume(ctx context.Context, m Message) {
 	}
 	var list []follow
 	for i := 0; err == nil && i < len(ids); i++ {
+		var f follow
 		var wanted bool
-		wanted, err = s.resumable(ctx, ids[i], m)
+		f, wanted, err = s.resumable(ctx, ids[i], m)
 		if errors.Is(err, domain.ErrNotFound) && m.ExecutionID == "" {
 			err = nil // a row of the lists that is not this endpoint's after all
 			continue
@@ -259,7 +260,7 @@ func (s *session) resume(ctx context.Context, m Message) {
 			more = true
 			break
 		}
-		list = append(list, follow{id: ids[i], cursor: m.Cursor, again: m.Cursor != Cursor{}})
+		list = append(list, f)
 	}
 	now := s.now()
 	if err != nil {
@@ -285,19 +286,21 @@ func (s *session) resume(ctx context.Context, m Message) {
 	s.accept(list, answers...)
 }
 
-// resumable reports whether there is something of an execution to show after the message's cursor.
-// Errors: as owned, also for an execution of another connection_id than the message's.
-func (s *session) resumable(ctx context.Context, id string, m Message) (bool, error) {
+// resumable says how an execution is shown from the message's cursor on, and reports whether there is
+// something to show. Errors: as owned, also for an execution of another connection_id than the message's.
+func (s *session) resumable(ctx context.Context, id string, m Message) (follow, bool, error) {
 	started, err := s.owned(ctx, id)
 	if err != nil {
-		return false, err
+		return follow{}, false, err
 	}
 	if m.ConnectionID != "" && started.ConnectionID != m.ConnectionID {
-		return false, domain.E(domain.KindNotFound, "", "", "names no execution of this connection_id").WithField("/execution_id").WithCode("EXECUTION_UNKNOWN")
+		return follow{}, false, domain.E(domain.KindNotFound, "", "", "names no execution of this connection_id").WithField("/execution_id").WithCode("EXECUTION_UNKNOWN")
 	}
 	last, err := s.last(ctx, id)
 	if err != nil {
-		return false, err
+		return follow{}, false, err
 	}
-	return !wire.EndsRun(last.Type) || m.Cursor.Offset <= last.Revision, nil
+	// A cursor beyond the head still has to see the end, or the execution would never leave.
+	f := follow{id: id, cursor: m.Cursor, read: min(m.Cursor.Offset, last.Revision+1), again: m.Cursor != Cursor{}}
+	return f, !wire.EndsRun(last.Type) || m.Cursor.Offset <= last.Revision, nil
 }
