@@ -51,7 +51,7 @@ type published struct {
 }
 
 var (
-	ended     = apidoc.Refusal{Status: 409, Code: "RUN_ENDED", Message: "the run has already ended as completed"}
+	runEnded     = apidoc.Refusal{Status: 409, Code: "RUN_ENDED", Message: "the run has already ended as completed"}
 	badKey    = apidoc.Refusal{Status: 400, Code: "INVALID_KEY", Field: "header/Idempotency-Key", Message: "must have 1 to 255 printable ASCII characters"}
 	keyReused = apidoc.Refusal{Status: 422, Code: "IDEMPOTENCY_KEY_REUSED", Field: "header/Idempotency-Key", Message: "stood for a request with another body; use a new key for a new request"}
 	longText  = apidoc.Refusal{Status: 422, Code: "REASON_TOO_LONG", Field: "/reason", Message: "is longer than 4096 bytes; give a shorter reason"}
@@ -65,7 +65,7 @@ var (
 // controlOperations describes the routes of Control.
 func controlOperations() []apidoc.Operation {
 	id := map[string]string{"id": "The execution; exec_<id> is the same."}
-	ofRun := refusals([]apidoc.Refusal{badID, noExecution, ended, busy, badKey, keyReused}, badAPIBody, notDone)
+	ofRun := refusals([]apidoc.Refusal{badID, noExecution, runEnded, busy, badKey, keyReused}, badAPIBody, notDone)
 	control := func(verb, operation, summary, doc string) apidoc.Operation {
 		return apidoc.Operation{
 			Method: "POST", Path: "/api/executions/:id/" + verb, ID: operation, Tag: "executions", Summary: summary, Doc: doc, Params: id,
