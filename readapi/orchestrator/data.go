@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"quipu/domain"
+	"quipu/domain/channel"
 	"quipu/domain/endpoint"
 	"quipu/domain/name"
 	"quipu/domain/run"
@@ -23,6 +24,8 @@ func decode(r *domain.Recorded) (any, error) {
 		return wire.DecodeWorkflow(r.Type, r.Data)
 	case strings.HasPrefix(stream, endpoint.StreamPrefix):
 		return wire.DecodeEndpointCreated(r.Type, r.Data)
+	case strings.HasPrefix(stream, channel.StreamPrefix):
+		return wire.DecodeChannelMessage(r.Type, r.Data)
 	}
 	return wire.DecodeRun(r.Type, r.Data)
 }
@@ -43,6 +46,9 @@ func (f *frame) details(decoded any) {
 	case endpoint.Created:
 		f.Str("endpoint", e.ID)
 		f.Str("slug", e.Slug)
+	case channel.Message:
+		f.Str("channel", e.Channel)
+		f.value("payload", e.Payload, "null")
 	case run.Event:
 		f.run(e)
 	}

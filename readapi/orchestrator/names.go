@@ -77,5 +77,5 @@ func Names() []string {
 
 func knownTypes() []string {
 	return append(wire.RunTypes(),
-		wire.NameBound, wire.WorkflowCreated, wire.WorkflowUpdated, wire.WorkflowDeleted, wire.EndpointCreated)
+		wire.NameBound, wire.WorkflowCreated, wire.WorkflowUpdated, wire.WorkflowDeleted, wire.EndpointCreated, wire.ChannelMessage)
 }

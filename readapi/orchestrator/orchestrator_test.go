@@ -163,7 +163,7 @@ func TestD1_Names(t *testing.T) {
 		wire.RunLLMCompleted: "llm.completed", wire.RunToolStarted: "tool.started", wire.RunTaskRetryScheduled: "task_retry_scheduled",
 		wire.RunTaskSkipped: "task_skipped", wire.RunApprovalRequested: "approval_requested", wire.RunApprovalDecided: "approval_decided",
 		wire.RunEventAwaited: "event_awaited", wire.RunEventReceived: "event_received", wire.RunSignalReceived: "signal_received",
-		wire.RunPaused: "paused", wire.RunResumed: "resumed", wire.RunTaskReused: "task_reused", wire.NameBound: "name.bound", wire.WorkflowUpdated: "workflow.updated", "run.paused.v7": "paused",
+		wire.RunPaused: "paused", wire.RunResumed: "resumed", wire.RunTaskReused: "task_reused", wire.NameBound: "name.bound", wire.ChannelMessage: "channel.message", wire.WorkflowUpdated: "workflow.updated", "run.paused.v7": "paused",
 	} {
 		require.Equal(t, want, orchestrator.Name(stored))
 		if stored != "run.paused.v7" { // no build knows it
