@@ -2,7 +2,6 @@ package projections
 
 import (
 	"quipu/domain"
-	"quipu/projections/view"
 )
 
 // CacheRowsMax bounds the rows of unfinished executions and their open tasks that a projection keeps
@@ -33,7 +32,7 @@ func (c *cache) take(ids []string, to map[string]Run) (missing []string) {
 func (c *cache) put(runs map[string]Run) {
 	for id, r := range runs {
 		c.drop(id)
-		if r.Execution.Status != view.Running {
+		if r.Execution.Status.Ended() {
 			continue
 		}
 		// What an execution is born with is stored already, and an input may be large.

@@ -65,6 +65,10 @@ func (c comparison) run(ctx context.Context, views, log Snapshot) error {
 			}, func(r *view.Task) string { return fmt.Sprintf("%d %.100q %d", r.Execution, r.Task, r.Iteration) }, nil)
 		},
 		func() error {
+			return merge(c, "approvals", views.Approvals(ctx), log.Approvals(ctx), func(a, b *view.Approval) int { return cmp.Compare(a.Position, b.Position) },
+				func(r *view.Approval) string { return fmt.Sprintf("%d (%s)", r.Position, r.ExecutionID) }, nil)
+		},
+		func() error {
 			return merge(c, "events", views.Events(ctx), log.Events(ctx), func(a, b *view.Event) int { return cmp.Compare(a.Position, b.Position) },
 				func(r *view.Event) string { return fmt.Sprint(r.Position) }, sameEvent)
 		},
@@ -142,7 +146,7 @@ func merge[Row any](c comparison, table string, views, log iter.Seq2[Row, error]
 
 func sameEvent(a, b *view.Event) bool {
 	return a.Stream == b.Stream && a.Revision == b.Revision && a.Position == b.Position && a.ID == b.ID && a.Type == b.Type &&
-		a.At.Equal(b.At) && a.Execution == b.Execution && a.ExecutionID == b.ExecutionID && a.WorkflowID == b.WorkflowID && a.Node == b.Node &&
+		a.At.Equal(b.At) && a.Execution == b.Execution && a.ExecutionID == b.ExecutionID && a.WorkflowID == b.WorkflowID && a.Node == b.Node && a.NodeType == b.NodeType &&
 		bytes.Equal(a.Metadata, b.Metadata) && bytes.Equal(a.Data, b.Data)
 }
 

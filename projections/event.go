@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quipu/domain"
+	"quipu/domain/channel"
 	"quipu/domain/endpoint"
 	"quipu/domain/name"
 	"quipu/domain/run"
@@ -20,7 +21,7 @@ const runStreamPrefix = "run-"
 type fact struct {
 	*domain.Recorded
 	at    time.Time
-	event any   // run.Event, name.Bound, workflow.StoredEvent or endpoint.Created; nil if not known
+	event any   // run.Event, name.Bound, workflow.StoredEvent, endpoint.Created or channel.Message; nil if not known
 	err   error // why an event that should be known could not be decoded
 
 	aggregate  aggregate
@@ -28,6 +29,7 @@ type fact struct {
 	run        *active // that run, nil if it is not in the view
 	workflowID string  // of the workflow whose stream it stands in
 	node       string
+	nodeType   string // of the task it is about, as it was open before the event
 }
 
 // aggregate is what an event belongs to, by the stream it stands in.
@@ -39,6 +41,7 @@ const (
 	aName
 	aWorkflow
 	anEndpoint
+	aChannel
 )
 
 // decode reads an event. What this build does not know stays a nil event without an error: it is
@@ -63,6 +66,9 @@ func decode(r *domain.Recorded) fact {
 	case strings.HasPrefix(stream, endpoint.StreamPrefix):
 		f.aggregate = anEndpoint
 		f.event, err = wire.DecodeEndpointCreated(r.Type, r.Data)
+	case strings.HasPrefix(stream, channel.StreamPrefix):
+		f.aggregate = aChannel
+		f.event, err = wire.DecodeChannelMessage(r.Type, r.Data)
 	default:
 		err = errUnknown
 	}
@@ -106,12 +112,47 @@ func nodeOf(e run.Event) string {
 		return e.Task
 	case run.TaskSkipped:
 		return e.Task
+	case run.TaskReused:
+		return e.Task
+	case run.ApprovalRequested:
+		return e.Task
+	case run.ApprovalDecided:
+		return e.Task
+	case run.EventAwaited:
+		return e.Task
+	case run.EventReceived:
+		return e.Task
 	case run.CallStarted:
 		return e.Task
 	case run.CallCompleted:
 		return e.Task
 	case run.CallFailed:
 		return e.Task
+	}
+	return ""
+}
+
+// typeOf is the type of the task that an event of a run is about, from the event itself or from the task
+// as it was open before it: what ended earlier is not looked up, so that the answer does not depend on
+// how events are cut into batches.
+func (f *fact) typeOf() string {
+	switch e := f.event.(type) {
+	case run.TaskStarted:
+		return e.Function
+	case run.CallStarted:
+		return e.Function
+	case run.CallCompleted:
+		return e.Function
+	case run.CallFailed:
+		return e.Function
+	}
+	if f.node == "" || f.run == nil {
+		return ""
+	}
+	for i := len(f.run.open) - 1; i >= 0; i-- {
+		if f.run.open[i].Task.Task == f.node {
+			return f.run.open[i].Function
+		}
 	}
 	return ""
 }

@@ -42,6 +42,16 @@ func applyExecution(b *batch, f *fact) error {
 	case run.TaskSkipped:
 		counts.Skipped++
 		counts.Total = max(counts.Total, counts.Started+counts.Skipped)
+	case run.Paused:
+		if a.row.Status == view.Paused {
+			return contradiction(f, "its execution is paused already")
+		}
+		a.become(f, view.Paused)
+	case run.Resumed:
+		if a.row.Status != view.Paused {
+			return contradiction(f, "its execution is not paused")
+		}
+		a.become(f, view.Running)
 	case run.Completed:
 		a.end(f, view.Completed)
 	case run.Failed:
@@ -66,8 +76,8 @@ func (b *batch) start(f *fact, e run.Started) error {
 	}
 	a := &active{changed: true, row: view.Execution{
 		Position: f.Position, ID: e.RunID, WorkflowID: e.WorkflowID, WorkflowVersion: e.WorkflowVersion, Endpoint: e.Endpoint,
-		Source: e.Source, FlowName: e.FlowName, RunName: e.RunName,
-		Status: view.Running, StartedAt: f.at, Input: e.Input,
+		Source: e.Source, FlowName: e.FlowName, RunName: e.RunName, ConnectionID: e.ConnectionID, RetryOf: e.RetryOf,
+		Status: view.Running, StatusSince: f.Position, StartedAt: f.at, Input: e.Input,
 		LastPosition: f.Position, Tasks: view.TaskCounts{Total: nodes(e.Definition)},
 	}}
 	a.statuses = append(a.statuses, view.StatusInterval{Execution: f.Position, Status: view.Running, From: f.Position})
@@ -83,17 +93,22 @@ func nodes(definition domain.Value) int {
 	return len(rawjson.Items(list))
 }
 
-// end closes the running interval and opens the last one. Its tasks without an end are the tasks
-// projector's business.
-func (a *active) end(f *fact, status view.Status) {
-	running := view.StatusInterval{Execution: a.row.Position, Status: view.Running, From: a.row.Position, To: f.Position}
-	if len(a.statuses) > 0 { // opened in this batch
-		a.statuses[0] = running
+// become closes the interval of the status so far and opens that of another.
+func (a *active) become(f *fact, status view.Status) {
+	last := view.StatusInterval{Execution: a.row.Position, Status: a.row.Status, From: a.row.StatusSince, To: f.Position}
+	if n := len(a.statuses); n > 0 { // opened in this batch
+		a.statuses[n-1] = last
 	} else {
-		a.statuses = append(a.statuses, running)
+		a.statuses = append(a.statuses, last)
 	}
 	a.statuses = append(a.statuses, view.StatusInterval{Execution: a.row.Position, Status: status, From: f.Position})
-	a.row.Status, a.row.EndedAt = status, f.at
+	a.row.Status, a.row.StatusSince = status, f.Position
+}
+
+// end gives the last status. Tasks and approvals without an end are the business of their projectors.
+func (a *active) end(f *fact, status view.Status) {
+	a.become(f, status)
+	a.row.EndedAt = f.at
 }
 
 // fits refuses what contradicts the rows: a log written by this program holds none of it, so it is
@@ -103,7 +118,7 @@ func fits(f *fact) error {
 	switch {
 	case a == nil:
 		return contradiction(f, "its execution is not in the view")
-	case a.row.Status != view.Running && (a.row.LastPosition != f.Position || a.row.LastOffset != f.Revision):
+	case a.row.Status.Ended() && (a.row.LastPosition != f.Position || a.row.LastOffset != f.Revision):
 		return contradiction(f, "its execution has ended")
 	case f.Revision < a.row.LastOffset, f.Revision == a.row.LastOffset && a.row.LastPosition != f.Position:
 		return contradiction(f, fmt.Sprintf("follows offset %d", a.row.LastOffset))
@@ -131,6 +146,16 @@ func taskOf(event any) (key taskKey, open, ok bool) {
 	case run.TaskRetryScheduled:
 		return taskKey{e.Task, e.Iteration}, true, true
 	case run.TimerSet:
+		return taskKey{e.Task, e.Iteration}, true, true
+	case run.TaskReused:
+		return taskKey{e.Task, e.Iteration}, true, true
+	case run.ApprovalRequested:
+		return taskKey{e.Task, e.Iteration}, true, true
+	case run.ApprovalDecided:
+		return taskKey{e.Task, e.Iteration}, true, true
+	case run.EventAwaited:
+		return taskKey{e.Task, e.Iteration}, true, true
+	case run.EventReceived:
 		return taskKey{e.Task, e.Iteration}, true, true
 	case run.TaskCompleted:
 		return taskKey{e.Task, e.Iteration}, true, true

@@ -68,6 +68,7 @@ func Fold(known Known, events []domain.Recorded) Folded {
 		f = decode(&events[i])
 		if f.aggregate == aRun {
 			f.run = b.runOf(f.runID)
+			f.nodeType = f.typeOf()
 		}
 		for _, p := range projectors {
 			if err := p.apply(&b, &f); err != nil {
@@ -84,7 +85,8 @@ type batch struct {
 	runs      map[string]*active
 	order     []*active // those of runs, by first touch
 	workflows map[string]*view.Workflow
-	names     map[[2]string]int // index in changes.Names
+	names     map[[2]string]int       // index in changes.Names
+	approvals map[domain.Position]int // index in changes.Approvals, by key
 	changes   Changes
 }
 
@@ -147,7 +149,7 @@ func (b *batch) finish() Folded {
 		c.Tasks = make([]view.Task, 0, tasks)
 	}
 	for _, a := range b.order {
-		if a.row.Status == view.Running && len(a.open) > 0 {
+		if !a.row.Status.Ended() && len(a.open) > 0 {
 			a.row.CurrentNode = a.open[len(a.open)-1].Task.Task
 		} else {
 			a.row.CurrentNode = ""

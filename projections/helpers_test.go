@@ -101,6 +101,7 @@ func snapshot(t testing.TB, store projections.Store) []string {
 	out = lines(t, out, "execution", s.Executions(ctx))
 	out = lines(t, out, "status", s.Statuses(ctx))
 	out = lines(t, out, "task", s.Tasks(ctx))
+	out = lines(t, out, "approval", s.Approvals(ctx))
 	out = lines(t, out, "event", s.Events(ctx))
 	out = lines(t, out, "workflow", s.Workflows(ctx))
 	out = lines(t, out, "version", s.WorkflowVersions(ctx))
@@ -183,6 +184,9 @@ func changes(c projections.Changes) map[string][]string {
 	}
 	for _, r := range c.Tasks {
 		add("tasks", r, "row")
+	}
+	for _, r := range c.Approvals {
+		add("approvals", r, "row")
 	}
 	for _, r := range c.Events {
 		add("events", r, "row")

@@ -21,12 +21,13 @@ type projector struct {
 // projectors in the order in which they see an event: the later ones read what the earlier ones
 // made of it.
 var projectors = []projector{
-	{"executions", 2, applyExecution},
-	{"tasks", 1, applyTask},
+	{"approvals", 1, applyApproval},
+	{"executions", 3, applyExecution},
+	{"tasks", 2, applyTask},
 	{"workflows", 1, applyWorkflow},
 	{"names", 1, applyName},
 	{"endpoints", 1, applyEndpoint},
-	{"events", 1, applyEvent},
+	{"events", 2, applyEvent},
 }
 
 // Versions are the versions of the projectors of this build, by name.

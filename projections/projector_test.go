@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quipu/domain"
+	"quipu/domain/channel"
 	"quipu/domain/domaintest"
 	"quipu/domain/endpoint"
 	"quipu/domain/name"
@@ -58,6 +59,11 @@ func ofEndpoint() stored {
 	return stored{endpoint.Stream("shop-e66b8d23"), typ, data}
 }
 
+func ofChannel() stored {
+	typ, data := wire.EncodeChannelMessage(channel.Message{Channel: "orders/é", Payload: domain.Raw([]byte(`{"n":1e400}`))})
+	return stored{channel.Stream("orders/é"), typ, data}
+}
+
 var (
 	started = run.Started{
 		RunID: "r1", Source: "lao", FlowName: "flow", RunName: "run/é", WorkflowID: "w1", WorkflowVersion: 2, Endpoint: "shop-e66b8d23",
@@ -70,6 +76,13 @@ var (
 	aAgain    = run.TaskAttemptStarted{Task: "a", TaskID: "t-a", Attempt: 2, Node: "n1", Reason: run.ReasonRetry}
 	aDone     = run.TaskCompleted{Task: "a", TaskID: "t-a", Attempt: 1, StartedAt: domaintest.At(2000), Output: domain.Raw([]byte(`1`))}
 	aFailed   = run.TaskFailed{Task: "a", TaskID: "t-a", Attempt: 1, StartedAt: domaintest.At(2000), Error: failure, Partial: domain.Raw([]byte(`{}`))}
+	asked     = run.ApprovalRequested{Task: "a", TaskID: "t-a", Request: domain.Raw([]byte(`{"q":"refund?"}`)), DueAt: domaintest.At(99_000)}
+	approved  = run.ApprovalDecided{Task: "a", TaskID: "t-a", Action: run.Approved, Approver: "ops", Comment: "fine"}
+	rejected  = run.ApprovalDecided{Task: "a", TaskID: "t-a", Action: run.Rejected}
+	awaited   = run.EventAwaited{Task: "a", TaskID: "t-a", Channel: "orders", DueAt: domaintest.At(99_000)}
+	signal    = run.SignalReceived{SignalID: "s-1", Name: "orders", Payload: domain.Raw([]byte(`1`))}
+	received  = run.EventReceived{Task: "a", TaskID: "t-a", Channel: "orders", SignalID: "s-1"}
+	timedOut  = run.TaskFailed{Task: "a", TaskID: "t-a", Attempt: 1, StartedAt: domaintest.At(2000), Error: run.ErrorInfo{Type: "TimeoutError", Code: "APPROVAL_TIMEOUT", Message: "nobody decided in time"}}
 	completed = run.Completed{StartedAt: domaintest.At(1000), Results: domain.Raw([]byte(`{}`))}
 	content   = workflow.Content{Name: "Support", Description: "d", Endpoint: "default", Graph: domain.Raw([]byte(`{"nodes":[], "edges":[]}`))}
 	renamed   = workflow.Content{Name: "Help", Endpoint: "shop-e66b8d23", Graph: domain.Raw([]byte(`{"nodes":[],"edges":[],"x":1e400}`))}
@@ -93,6 +106,8 @@ func projectorCases() []projectorCase {
 	runs := func(name string, events ...run.Event) projectorCase { return last(name, ofRun(events...)...) }
 	big := started
 	big.Definition = domain.Value{JSON: []byte("null"), Holes: []domain.Hole{{Blob: strings.Repeat("a", 64), Bytes: 70000}}}
+	retry := started
+	retry.RetryOf, retry.ConnectionID, retry.Metadata = "r0", "ws_1", domain.Raw([]byte(`{"k":1}`))
 	other := started
 	other.RunID = "r2"
 	strangeName := ofName("r1")
@@ -103,6 +118,7 @@ func projectorCases() []projectorCase {
 		runs("run.started.v1", started),
 		runs("run.started.v1 large definition", big),
 		runs("run.started.v1 of another run", other),
+		runs("run.started.v1 retry", retry),
 		last("run.started.v1 damaged", broken(ofRun(started)[0], `{"run_id":7}`)),
 		runs("run.abandoned.v1", run.Abandoned{RunID: "r1"}),
 		runs("run.task_started.v1", started, aStarted),
@@ -127,6 +143,28 @@ func projectorCases() []projectorCase {
 		runs("run.completed.v1", started, aStarted, aDone, completed),
 		runs("run.failed.v1", started, aStarted, bStarted, aFailed, run.Failed{Task: "a", Error: failure}),
 		runs("run.cancelled.v1", started, aStarted, bStarted, aRetry, run.Cancelled{Reason: "stop"}),
+		runs("run.task_reused.v1", started, aStarted, run.TaskReused{Task: "a", TaskID: "t-a", Offset: 7}),
+		runs("run.task_reused.v1 of a task that has not begun", started, run.TaskReused{Task: "a", TaskID: "t-a", Offset: 7}),
+		runs("run.approval_requested.v1", started, aStarted, asked),
+		runs("run.approval_requested.v1 again", started, aStarted, asked, asked),
+		runs("run.approval_decided.v1 approved", started, aStarted, asked, approved),
+		runs("run.approval_decided.v1 rejected", started, aStarted, asked, rejected),
+		runs("run.approval_decided.v1 without a request", started, aStarted, approved),
+		runs("run.task_completed.v1 after its approval", started, aStarted, asked, approved, aDone),
+		runs("run.task_failed.v1 after its rejection", started, aStarted, asked, rejected, aFailed),
+		runs("run.task_failed.v1 without a decision", started, aStarted, asked, timedOut),
+		runs("run.failed.v1 while others wait", started, aStarted, asked, bStarted, run.Failed{Task: "b", Error: failure}),
+		runs("run.cancelled.v1 while a task waits", started, aStarted, asked, run.Cancelled{}),
+		runs("run.event_awaited.v1", started, aStarted, awaited),
+		runs("run.event_received.v1", started, aStarted, awaited, signal, received),
+		runs("run.event_received.v1 of a task that has not begun", started, received),
+		runs("run.signal_received.v1", started, signal),
+		runs("run.paused.v1", started, aStarted, run.Paused{Reason: "lunch"}),
+		runs("run.paused.v1 again", started, run.Paused{}, run.Paused{}),
+		runs("run.resumed.v1", started, run.Paused{}, run.Resumed{}),
+		runs("run.resumed.v1 of a run that is not paused", started, run.Resumed{}),
+		runs("run.cancelled.v1 of a paused run", started, aStarted, run.Paused{}, run.Cancelled{}),
+		runs("run.task_completed.v1 in a pause", started, aStarted, run.Paused{}, aDone),
 		last("run.unknown.v9", append(ofRun(started), stored{"run-r1", "run.unknown.v9", []byte(`{"new":1}`)})...),
 		last("name.bound.v1", ofName("r1")),
 		last("name.bound.v1 again", ofName("r1"), ofName("r2")),
@@ -142,6 +180,8 @@ func projectorCases() []projectorCase {
 		last("endpoint.created.v1", ofEndpoint()),
 		last("endpoint.created.v1 in another stream", strangeEndpoint),
 		last("endpoint.created.v1 damaged", broken(ofEndpoint(), `{`)),
+		last("channel.message.v1", ofChannel()),
+		last("channel.message.v1 damaged", broken(ofChannel(), `{`)),
 		last("ours.foreign.v1", stored{"somebody-else", "ours.foreign.v1", []byte("\xff not JSON")}),
 	}
 }
@@ -179,7 +219,7 @@ func TestProjectors_EveryEventType(t *testing.T) {
 		all := projections.Fold(projections.Known{}, w.events())
 		require.Equal(t, runsOf(folded, event), runsOf(all, event), "%s: the fold of all at once differs", c.name)
 	}
-	types := append(append(wire.RunTypes(), wire.WorkflowTypes()...), wire.NameBound, wire.EndpointCreated)
+	types := append(append(wire.RunTypes(), wire.WorkflowTypes()...), wire.NameBound, wire.EndpointCreated, wire.ChannelMessage)
 	for _, typ := range types {
 		require.Contains(t, covered, typ, "no case for %s", typ)
 	}

@@ -19,6 +19,7 @@ import (
 	"quipu/infra/clock/clocktest"
 	"quipu/infra/memory"
 	"quipu/projections"
+	"quipu/projections/view"
 )
 
 // randomRun is one run's events as the decider makes them.
@@ -189,7 +190,11 @@ func TestProject_WhatTheDeciderMakesFits(t *testing.T) {
 		folded := projections.Fold(projections.Known{}, w.events())
 		require.Empty(rt, folded.Changes.Parked)
 		row := folded.Changes.Executions[0]
-		require.Equal(rt, h.State.Phase.String(), string(row.Status))
+		status := h.State.Phase.String()
+		if h.State.Paused && !h.State.Phase.Ended() {
+			status = "paused"
+		}
+		require.Equal(rt, status, string(row.Status))
 		require.Equal(rt, h.State.Revision, row.LastOffset)
 		if definition := h.Facts[0].Event.(run.Started).Definition; len(definition.Holes) == 0 || definition.Holes[0].At != "" {
 			require.Equal(rt, h.State.Tasks(), row.Tasks.Total)
@@ -203,14 +208,21 @@ func TestProject_WhatTheDeciderMakesFits(t *testing.T) {
 			task := h.State.Task(i)
 			attempts += int(task.Attempt)
 			want := map[run.TaskPhase]string{
-				run.TaskRunning: "running", run.TaskTimed: "running", run.TaskBackoff: "retrying", run.TaskCompletedPhase: "completed",
+				run.TaskRunning: "running", run.TaskTimed: "waiting", run.TaskAwaiting: "waiting", run.TaskBackoff: "retrying", run.TaskCompletedPhase: "completed",
 				run.TaskFailedPhase: "failed", run.TaskSkippedPhase: "skipped",
 			}[task.Phase]
-			if h.State.Phase.Ended() && (want == "running" || want == "retrying") {
+			if h.State.Phase.Ended() && (want == "running" || want == "waiting" || want == "retrying") {
 				want = "cancelled"
 			}
 			require.Equal(rt, want, byTask[h.State.Graph.Nodes[i].Name])
 		}
 		require.Equal(rt, attempts, row.Tasks.Attempts)
+		pending := []string{}
+		for _, a := range folded.Changes.Approvals {
+			if a.Status == view.ApprovalPending {
+				pending = append(pending, a.Task)
+			}
+		}
+		require.ElementsMatch(rt, h.State.Approvals(), pending)
 	})
 }

@@ -56,9 +56,9 @@ type Run struct {
 }
 
 // Changes are the rows that a batch of events leads to. Rows replace what is stored under their key,
-// with one exception that spares copying: what an execution is born with (ID to RunName, StartedAt,
-// Input) is stored with the row of the commit that holds its first event (Position > After) and
-// ignored in later rows, which may leave it out.
+// with one exception that spares copying: what an execution is born with (ID to RetryOf, StartedAt,
+// Input), and an approval with (all but what is of its end), is stored with the row of the commit that
+// holds its first event (Position > After) and ignored in later rows, which may leave it out.
 //
 // Instants have milliseconds; what is finer is cut off.
 type Changes struct {
@@ -69,6 +69,7 @@ type Changes struct {
 	Executions       []view.Execution      // each key once
 	Statuses         []view.StatusInterval // key: Execution and From; an interval that ends is given again with its To
 	Tasks            []view.Task           // each key once
+	Approvals        []view.Approval       // each key once
 	Events           []view.Event          // new, in order of position
 	Workflows        []view.Workflow
 	WorkflowVersions []view.WorkflowVersion
@@ -84,6 +85,7 @@ type Snapshot interface {
 	Executions(ctx context.Context) iter.Seq2[view.Execution, error]
 	Statuses(ctx context.Context) iter.Seq2[view.StatusInterval, error]
 	Tasks(ctx context.Context) iter.Seq2[view.Task, error]
+	Approvals(ctx context.Context) iter.Seq2[view.Approval, error]
 	Events(ctx context.Context) iter.Seq2[view.Event, error]
 	Workflows(ctx context.Context) iter.Seq2[view.Workflow, error]
 	WorkflowVersions(ctx context.Context) iter.Seq2[view.WorkflowVersion, error]

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"slices"
+	"time"
 
 	"quipu/domain"
 	"quipu/domain/run"
@@ -17,7 +18,8 @@ func applyTask(_ *batch, f *fact) error {
 		return f.err
 	}
 	switch f.event.(type) {
-	case nil, run.Abandoned, run.Started, run.TimerSet, run.CallStarted, run.CallCompleted, run.CallFailed:
+	case nil, run.Abandoned, run.Started, run.CallStarted, run.CallCompleted, run.CallFailed,
+		run.SignalReceived, run.Paused, run.Resumed, run.TaskReused:
 		return nil
 	}
 	if err := fits(f); err != nil {
@@ -36,6 +38,16 @@ func applyTask(_ *batch, f *fact) error {
 	case run.TaskRetryScheduled:
 		t := a.edit(e.Task, e.Iteration)
 		t.Status, t.Attempts, t.Error = view.Retrying, e.Attempt, errorOf(e.Error)
+	case run.TimerSet:
+		a.edit(e.Task, e.Iteration).await(f, view.WaitTimer, "", e.DueAt)
+	case run.ApprovalRequested:
+		a.edit(e.Task, e.Iteration).await(f, view.WaitApproval, "", e.DueAt)
+	case run.EventAwaited:
+		a.edit(e.Task, e.Iteration).await(f, view.WaitEvent, e.Channel, e.DueAt)
+	case run.ApprovalDecided:
+		a.edit(e.Task, e.Iteration).goOn()
+	case run.EventReceived:
+		a.edit(e.Task, e.Iteration).goOn()
 	case run.TaskCompleted:
 		t := a.edit(e.Task, e.Iteration)
 		t.Attempts, t.Error = e.Attempt, view.Error{}
@@ -60,11 +72,22 @@ func applyTask(_ *batch, f *fact) error {
 }
 
 // edit is an open task for changing; fits has found it.
-func (a *active) edit(task string, iteration int) *view.Task {
+func (a *active) edit(task string, iteration int) *openTask {
 	t := &a.open[a.find(task, iteration)]
 	t.changed = true
-	return &t.Task
+	return t
 }
+
+// await notes what a task waits for. A request for a decision that has no end is not lost sight of.
+func (t *openTask) await(f *fact, kind view.WaitKind, channel string, due time.Time) {
+	if t.Wait.Kind == view.WaitApproval {
+		return
+	}
+	t.Status, t.Wait = view.Waiting, view.Wait{Kind: kind, Channel: channel, DueAt: due, Since: f.Position}
+}
+
+// goOn ends a wait; the end of the task follows.
+func (t *openTask) goOn() { t.Status, t.Wait = view.Running, view.Wait{} }
 
 func (a *active) close(task string, iteration int, f *fact, status view.Status) {
 	i := a.find(task, iteration)
@@ -74,6 +97,6 @@ func (a *active) close(task string, iteration int, f *fact, status view.Status) 
 
 func (a *active) finish(i int, f *fact, status view.Status) {
 	t := a.open[i].Task
-	t.Status, t.EndedAt, t.EndedOffset = status, f.at, f.Revision
+	t.Status, t.EndedAt, t.EndedOffset, t.Wait = status, f.at, f.Revision, view.Wait{}
 	a.ended = append(a.ended, t)
 }

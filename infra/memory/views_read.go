@@ -54,11 +54,28 @@ func (v *Views) Executions(ctx context.Context, q view.ExecutionQuery) (view.Sli
 			(q.Status == "" || q.Status == e.Status) &&
 			matches(q.WorkflowID, e.WorkflowID) && matches(q.Source, e.Source) &&
 			matches(q.FlowName, e.FlowName) && matches(q.RunName, e.RunName) &&
+			matches(q.ConnectionID, e.ConnectionID) && matches(q.RetryOf, e.RetryOf) &&
 			inRange(e.StartedAt, q.StartedFrom, q.StartedTo) {
 			all = append(all, e)
 		}
 	}
 	return slice(g, all, q.Page, func(e view.Execution) domain.Position { return e.Position }), nil
+}
+
+// Approvals answers q.
+func (v *Views) Approvals(ctx context.Context, q view.ApprovalQuery) (view.Slice[view.Approval], error) {
+	g, unlock, err := v.reading(ctx)
+	if err != nil {
+		return view.Slice[view.Approval]{}, err
+	}
+	defer unlock()
+	var all []view.Approval
+	for _, a := range g.approvals {
+		if matches(q.ExecutionID, a.ExecutionID) && matches(q.WorkflowID, a.WorkflowID) && (q.Status == "" || q.Status == a.Status) {
+			all = append(all, a)
+		}
+	}
+	return slice(g, all, q.Page, func(a view.Approval) domain.Position { return a.Position }), nil
 }
 
 // Events answers q.

@@ -31,6 +31,7 @@ func (s *viewsStore) Snapshot(ctx context.Context) (projections.Snapshot, error)
 		executions: maps.Clone(g.executions),
 		statuses:   maps.Clone(g.statuses),
 		tasks:      maps.Clone(g.tasks),
+		approvals:  maps.Clone(g.approvals),
 		events:     maps.Clone(g.events),
 		workflows:  maps.Clone(g.workflows),
 		versions:   maps.Clone(g.versions),
@@ -59,6 +60,11 @@ func (s *viewsSnapshot) Tasks(ctx context.Context) iter.Seq2[view.Task, error] {
 	return rows(ctx, s, s.gen.tasks, func(a, b taskKey) int {
 		return cmp.Or(cmp.Compare(a.execution, b.execution), strings.Compare(a.task, b.task), cmp.Compare(a.iteration, b.iteration))
 	})
+}
+
+// Approvals implements projections.Snapshot.
+func (s *viewsSnapshot) Approvals(ctx context.Context) iter.Seq2[view.Approval, error] {
+	return rows(ctx, s, s.gen.approvals, cmp.Compare[domain.Position])
 }
 
 // Events implements projections.Snapshot.

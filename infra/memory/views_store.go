@@ -20,6 +20,7 @@ type generation struct {
 	executions map[domain.Position]view.Execution
 	statuses   map[statusKey]view.StatusInterval
 	tasks      map[taskKey]view.Task
+	approvals  map[domain.Position]view.Approval
 	events     map[domain.Position]view.Event
 	workflows  map[string]view.Workflow
 	versions   map[versionKey]view.WorkflowVersion
@@ -51,6 +52,7 @@ func newGeneration() *generation {
 		executions: map[domain.Position]view.Execution{},
 		statuses:   map[statusKey]view.StatusInterval{},
 		tasks:      map[taskKey]view.Task{},
+		approvals:  map[domain.Position]view.Approval{},
 		events:     map[domain.Position]view.Event{},
 		workflows:  map[string]view.Workflow{},
 		versions:   map[versionKey]view.WorkflowVersion{},
@@ -165,8 +167,11 @@ func (s *viewsStore) Commit(ctx context.Context, c projections.Changes) error {
 		g.statuses[statusKey{i.Execution, i.From}] = i
 	}
 	for _, t := range c.Tasks {
-		t.StartedAt, t.EndedAt = domain.Instant(t.StartedAt), domain.Instant(t.EndedAt)
+		t.StartedAt, t.EndedAt, t.Wait.DueAt = domain.Instant(t.StartedAt), domain.Instant(t.EndedAt), domain.Instant(t.Wait.DueAt)
 		g.tasks[taskKey{t.Execution, t.Task, t.Iteration}] = t
+	}
+	for _, a := range c.Approvals {
+		g.approvals[a.Position] = askedOnce(g.approvals, a, c.After)
 	}
 	for _, e := range c.Events {
 		e.At = domain.Instant(e.At)
@@ -200,11 +205,25 @@ func bornOnce(rows map[domain.Position]view.Execution, e view.Execution, after d
 	if first, ok := rows[e.Position]; ok && e.Position <= after {
 		e.ID, e.WorkflowID, e.WorkflowVersion = first.ID, first.WorkflowID, first.WorkflowVersion
 		e.Source, e.Endpoint, e.FlowName, e.RunName = first.Source, first.Endpoint, first.FlowName, first.RunName
+		e.ConnectionID, e.RetryOf = first.ConnectionID, first.RetryOf
 		e.StartedAt, e.Input = first.StartedAt, first.Input
 	}
 	e.StartedAt, e.EndedAt = domain.Instant(e.StartedAt), domain.Instant(e.EndedAt)
 	e.Input = cloneValue(e.Input)
 	return e
+}
+
+// askedOnce is the row to keep for a: what an approval is born with comes from its first row.
+func askedOnce(rows map[domain.Position]view.Approval, a view.Approval, after domain.Position) view.Approval {
+	if first, ok := rows[a.Position]; ok && a.Position <= after {
+		first.Status, first.Approver, first.Comment = a.Status, a.Approver, a.Comment
+		first.ActorKind, first.ActorID = a.ActorKind, a.ActorID
+		first.EndedAt, first.EndedOffset = a.EndedAt, a.EndedOffset
+		a = first
+	}
+	a.RequestedAt, a.DueAt, a.EndedAt = domain.Instant(a.RequestedAt), domain.Instant(a.DueAt), domain.Instant(a.EndedAt)
+	a.Request = cloneValue(a.Request)
+	return a
 }
 
 func cloneValue(v domain.Value) domain.Value {

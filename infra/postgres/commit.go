@@ -168,6 +168,8 @@ func (s *store) statements(b *batch, c *projections.Changes, made []partition, t
 	add(&statuses, fresh, stored)
 	fresh, stored = split(&tasks, copying, c.Tasks, func(t *view.Task) bool { return t.Execution > c.After }, (*rows).task)
 	add(&tasks, fresh, stored)
+	fresh, stored = split(&approvals, copying, c.Approvals, func(a *view.Approval) bool { return a.Position > c.After }, (*rows).approval)
+	add(&approvals, fresh, stored)
 	fresh, stored = split(&events, copying, c.Events, func(*view.Event) bool { return true }, (*rows).event)
 	add(&events, fresh, stored)
 	upsert(b, s, &spans, touched, (*rows).span)

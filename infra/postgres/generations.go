@@ -40,7 +40,7 @@ func (v *Views) whole(ctx context.Context, number int64) (whole bool, err error)
 
 // layoutTables are the tables of layout.sql.
 var layoutTables = []string{
-	"endpoints", "events", "executions", "names", "parked", "partitions", "spans", "state", "statuses", "tasks", "workflow_versions", "workflows",
+	"approvals", "endpoints", "events", "executions", "names", "parked", "partitions", "spans", "state", "statuses", "tasks", "workflow_versions", "workflows",
 }
 
 // open looks for the current generation, and makes one in a new database, or if the registry was lost.
@@ -59,27 +59,57 @@ func (v *Views) openOnce(ctx context.Context) (number int64, err error) {
 	if number, err = v.find(ctx, v.keepers); err != nil || number != 0 {
 		return number, err
 	}
+	replaced := false
 	err = v.locked(ctx, func(tx pgx.Tx) error {
-		if number, err = v.find(ctx, tx); err != nil || number != 0 {
+		former, layout, err := v.lookup(ctx, tx)
+		if err != nil || former != 0 && layout == layoutVersion {
+			number = former
 			return err
+		}
+		if former != 0 {
+			replaced = true
+			if err := v.retire(ctx, tx, former); err != nil {
+				return err
+			}
 		}
 		number, err = v.create(ctx, tx, "current")
 		return err
 	})
+	if err == nil && replaced {
+		v.sweep(ctx)
+	}
 	return number, err
 }
 
-// find returns the current generation, 0 if there is none yet.
+// find returns the current generation, 0 if there is none yet, or none of this program's layout: the
+// tables of an older one cannot be read, and an empty generation takes its place, see openOnce.
 func (v *Views) find(ctx context.Context, q querier) (number int64, err error) {
-	var layout int64
+	number, layout, err := v.lookup(ctx, q)
+	if layout < layoutVersion {
+		number = 0
+	}
+	return number, err
+}
+
+// lookup returns the current generation of whatever layout, 0 if there is none yet. Errors: ErrRefused
+// with code VIEWS_NEWER.
+func (v *Views) lookup(ctx context.Context, q querier) (number, layout int64, err error) {
 	err = q.QueryRow(ctx, "SELECT number, layout FROM "+v.o.Schema+".generations WHERE phase = 'current'").Scan(&number, &layout)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return 0, nil
+		return 0, 0, nil
 	case err == nil && layout > layoutVersion:
-		return 0, newer("open")
+		return number, layout, newer("open")
 	}
-	return number, err
+	return number, layout, err
+}
+
+// retire marks the current generation as replaced. So is the row that commits move: who holds the
+// generation learns it there.
+func (v *Views) retire(ctx context.Context, tx pgx.Tx, number int64) error {
+	return script(ctx, tx, v.schema(number), fmt.Sprintf(`
+		DO $$ BEGIN UPDATE {{schema}}.state SET retired = true; EXCEPTION WHEN undefined_table OR invalid_schema_name THEN END $$;
+		UPDATE %s.generations SET phase = 'retired' WHERE number = %d`, v.o.Schema, number))
 }
 
 // create makes the tables of a new generation.
@@ -162,15 +192,15 @@ func (v *Views) Promote(ctx context.Context, s projections.Store) error {
 		if phase != "building" {
 			return gone("promote")
 		}
-		former, err := v.find(ctx, tx)
+		former, _, err := v.lookup(ctx, tx)
+		if err == nil {
+			err = v.retire(ctx, tx, former)
+		}
 		if err != nil {
 			return err
 		}
-		// The row that commits move is marked, too: who holds the former generation learns it there.
-		return script(ctx, tx, v.schema(former), fmt.Sprintf(`
-			DO $$ BEGIN UPDATE {{schema}}.state SET retired = true; EXCEPTION WHEN undefined_table OR invalid_schema_name THEN END $$;
-			UPDATE %[1]s.generations SET phase = 'retired' WHERE number = %[2]d;
-			UPDATE %[1]s.generations SET phase = 'current' WHERE number = %[3]d`, v.o.Schema, former, number))
+		_, err = tx.Exec(ctx, "UPDATE "+v.o.Schema+".generations SET phase = 'current' WHERE number = $1", number)
+		return err
 	})
 	if err != nil {
 		return translate(ctx, "promote", "views", err)

@@ -23,9 +23,12 @@ CREATE TABLE {{schema}}.executions (
 	endpoint         bytea NOT NULL,
 	flow_name        bytea NOT NULL,
 	run_name         bytea NOT NULL,
+	connection_id    bytea NOT NULL,
+	retry_of         bytea NOT NULL,
 	status           bytea NOT NULL,
+	status_since     bigint NOT NULL,
 	started_at       timestamptz NOT NULL,
-	ended_at         timestamptz,                   -- NULL while running
+	ended_at         timestamptz,                   -- NULL while it has no end
 	input            bytea,                         -- JSON as it was sent
 	input_holes      bytea,                         -- where secrets and blobs belong in it
 	current_node     bytea NOT NULL,
@@ -47,6 +50,8 @@ CREATE INDEX executions_workflow ON {{schema}}.executions (workflow_id, position
 CREATE INDEX executions_source ON {{schema}}.executions (source, position);
 CREATE INDEX executions_flow ON {{schema}}.executions (flow_name, position) WHERE flow_name <> '';
 CREATE INDEX executions_run ON {{schema}}.executions (run_name, position) WHERE run_name <> '';
+CREATE INDEX executions_connection ON {{schema}}.executions (connection_id, position) WHERE connection_id <> '';
+CREATE INDEX executions_retry_of ON {{schema}}.executions (retry_of, position) WHERE retry_of <> '';
 
 -- The status of an execution after the events at [from_position, to_position); 0 while it lasts.
 CREATE TABLE {{schema}}.statuses (
@@ -75,8 +80,38 @@ CREATE TABLE {{schema}}.tasks (
 	error_type     bytea NOT NULL,
 	error_code     bytea NOT NULL,
 	error_message  bytea NOT NULL,
+	wait           bytea NOT NULL,                  -- what it waits for, '' if it does not
+	channel        bytea NOT NULL,
+	due_at         timestamptz,
+	wait_since     bigint NOT NULL,
 	PRIMARY KEY (execution, task, iteration)
 ) WITH (fillfactor = 85);
+
+CREATE TABLE {{schema}}.approvals (
+	position      bigint PRIMARY KEY,               -- of the event that asked
+	execution     bigint NOT NULL,
+	execution_id  bytea NOT NULL,
+	workflow_id   bytea NOT NULL,
+	task          bytea NOT NULL,
+	iteration     integer NOT NULL,
+	task_id       bytea NOT NULL,
+	asked_offset  bigint NOT NULL,
+	request       bytea,
+	request_holes bytea,
+	requested_at  timestamptz,                      -- NULL in rows that only end one
+	due_at        timestamptz,
+	status        bytea NOT NULL,
+	approver      bytea NOT NULL,
+	comment       bytea NOT NULL,
+	actor_kind    bytea NOT NULL,
+	actor_id      bytea NOT NULL,
+	ended_at      timestamptz,                      -- NULL while pending
+	ended_offset  bigint NOT NULL                   -- -1 while pending
+);
+CREATE INDEX approvals_status ON {{schema}}.approvals (status, position);
+CREATE INDEX approvals_execution ON {{schema}}.approvals (execution_id, position) WHERE execution_id <> '';
+CREATE INDEX approvals_workflow ON {{schema}}.approvals (workflow_id, position) WHERE workflow_id <> '';
+CREATE INDEX approvals_workflow_status ON {{schema}}.approvals (workflow_id, status, position) WHERE workflow_id <> '';
 
 -- Partitions events_<from> hold the positions [from_position, to_position); commits make them.
 CREATE TABLE {{schema}}.partitions (
@@ -94,6 +129,7 @@ CREATE TABLE {{schema}}.events (
 	execution_id bytea NOT NULL,
 	workflow_id  bytea NOT NULL,
 	node         bytea NOT NULL,
+	node_type    bytea NOT NULL,
 	metadata     bytea,
 	data         bytea
 ) PARTITION BY RANGE (position);

@@ -20,7 +20,7 @@ var migrations embed.FS
 var layout string
 
 // layoutVersion numbers layout.sql.
-const layoutVersion = 1
+const layoutVersion = 2
 
 // migrate brings the registry up to date, once per process. Several processes may do so at once: one
 // works, the others wait. Errors: ErrRefused with code VIEWS_NEWER.

@@ -135,7 +135,8 @@ func (q *question) during(key, column string, from, to time.Time) {
 func (q *question) executions(f *view.ExecutionQuery) {
 	q.of(&executions, "e.position")
 	q.keys[0].from += " e"
-	filtered := f.WorkflowID != "" || f.Source != "" || f.FlowName != "" || f.RunName != "" || !f.StartedFrom.IsZero() || !f.StartedTo.IsZero()
+	filtered := f.WorkflowID != "" || f.Source != "" || f.FlowName != "" || f.RunName != "" ||
+		f.ConnectionID != "" || f.RetryOf != "" || !f.StartedFrom.IsZero() || !f.StartedTo.IsZero()
 	var asOf string
 	if f.AsOf != 0 {
 		asOf = q.args.position(f.AsOf)
@@ -168,7 +169,18 @@ func (q *question) executions(f *view.ExecutionQuery) {
 	q.equal("e.source", f.Source)
 	q.equal("e.flow_name", f.FlowName)
 	q.equal("e.run_name", f.RunName)
+	q.equal("e.connection_id", f.ConnectionID)
+	q.equal("e.retry_of", f.RetryOf)
 	q.during("e.position", "e.started_at", f.StartedFrom, f.StartedTo)
+}
+
+func (q *question) approvals(f *view.ApprovalQuery) {
+	q.of(&approvals, "position")
+	q.equal("execution_id", f.ExecutionID)
+	q.equal("workflow_id", f.WorkflowID)
+	if f.Status != "" {
+		q.where("status = " + q.args.bytes(string(f.Status)))
+	}
 }
 
 func (q *question) events(f *view.EventQuery) {

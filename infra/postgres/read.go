@@ -107,6 +107,11 @@ func (v *Views) Executions(ctx context.Context, q view.ExecutionQuery) (view.Sli
 	return list(ctx, v, "executions", q.Page, (*record).execution, func(ask *question) { ask.executions(&q) })
 }
 
+// Approvals lists approvals.
+func (v *Views) Approvals(ctx context.Context, q view.ApprovalQuery) (view.Slice[view.Approval], error) {
+	return list(ctx, v, "approvals", q.Page, (*record).approval, func(ask *question) { ask.approvals(&q) })
+}
+
 // Events lists events.
 func (v *Views) Events(ctx context.Context, q view.EventQuery) (view.Slice[view.Event], error) {
 	return list(ctx, v, "events", q.Page, (*record).event, func(ask *question) { ask.events(&q) })

@@ -126,6 +126,11 @@ func (s *snapshot) Tasks(ctx context.Context) iter.Seq2[view.Task, error] {
 	return all(ctx, s, &tasks, tasks.key, (*record).task)
 }
 
+// Approvals implements projections.Snapshot.
+func (s *snapshot) Approvals(ctx context.Context) iter.Seq2[view.Approval, error] {
+	return all(ctx, s, &approvals, "position", (*record).approval)
+}
+
 // Events implements projections.Snapshot.
 func (s *snapshot) Events(ctx context.Context) iter.Seq2[view.Event, error] {
 	return all(ctx, s, &events, events.key, (*record).event)

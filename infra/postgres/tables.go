@@ -26,11 +26,11 @@ var (
 	executions = table{
 		name: "executions", key: "position",
 		columns: columns(`position:big id:bytes workflow_id:bytes workflow_version:big source:bytes endpoint:bytes
-			flow_name:bytes run_name:bytes status:bytes started_at:instant ended_at:instant input:bytes
+			flow_name:bytes run_name:bytes connection_id:bytes retry_of:bytes status:bytes status_since:big started_at:instant ended_at:instant input:bytes
 			input_holes:bytes current_node:bytes failed_task:bytes error_type:bytes error_code:bytes
 			error_message:bytes last_offset:big last_position:big tasks_total:int tasks_started:int
 			tasks_completed:int tasks_failed:int tasks_skipped:int attempts:int`),
-		fixed: strings.Fields(`id workflow_id workflow_version source endpoint flow_name run_name started_at input input_holes`),
+		fixed: strings.Fields(`id workflow_id workflow_version source endpoint flow_name run_name connection_id retry_of started_at input input_holes`),
 	}
 	statuses = table{
 		name: "statuses", key: "execution, from_position",
@@ -40,12 +40,19 @@ var (
 		name: "tasks", key: "execution, task, iteration",
 		columns: columns(`execution:big task:bytes iteration:int task_id:bytes function:bytes status:bytes attempts:int
 			started_at:instant ended_at:instant started_offset:big ended_offset:big error_type:bytes
-			error_code:bytes error_message:bytes`),
+			error_code:bytes error_message:bytes wait:bytes channel:bytes due_at:instant wait_since:big`),
+	}
+	approvals = table{
+		name: "approvals", key: "position",
+		columns: columns(`position:big execution:big execution_id:bytes workflow_id:bytes task:bytes iteration:int task_id:bytes
+			asked_offset:big request:bytes request_holes:bytes requested_at:instant due_at:instant status:bytes
+			approver:bytes comment:bytes actor_kind:bytes actor_id:bytes ended_at:instant ended_offset:big`),
+		fixed: strings.Fields(`execution execution_id workflow_id task iteration task_id asked_offset request request_holes requested_at due_at`),
 	}
 	events = table{
 		name: "events", key: "position",
 		columns: columns(`position:big execution:big revision:big at:instant id:uuid stream:bytes type:bytes
-			execution_id:bytes workflow_id:bytes node:bytes metadata:bytes data:bytes`),
+			execution_id:bytes workflow_id:bytes node:bytes node_type:bytes metadata:bytes data:bytes`),
 	}
 	workflows = table{
 		name: "workflows", key: "id",
@@ -170,7 +177,10 @@ func (r *rows) execution(e *view.Execution) {
 	r.text(e.Endpoint)
 	r.text(e.FlowName)
 	r.text(e.RunName)
+	r.text(e.ConnectionID)
+	r.text(e.RetryOf)
 	r.text(string(e.Status))
+	r.position(e.StatusSince)
 	r.instant(e.StartedAt)
 	r.end(e.EndedAt)
 	r.value(e.Input)
@@ -191,7 +201,7 @@ func (r *record) execution() view.Execution {
 	e := view.Execution{
 		Position: r.position(), ID: r.text(), WorkflowID: r.text(), WorkflowVersion: int(r.big()),
 		Source: r.text(), Endpoint: r.text(), FlowName: r.text(), RunName: r.text(),
-		Status: view.Status(r.text()), StartedAt: r.instant(), EndedAt: r.instant(), Input: r.value(),
+		ConnectionID: r.text(), RetryOf: r.text(), Status: view.Status(r.text()), StatusSince: r.position(), StartedAt: r.instant(), EndedAt: r.instant(), Input: r.value(),
 		CurrentNode: r.text(), FailedTask: r.text(), Error: r.failure(),
 	}
 	e.LastOffset, e.LastPosition = revision(r.big()), r.position()
@@ -233,6 +243,10 @@ func (r *rows) task(t *view.Task) {
 	r.big(int64(t.StartedOffset))
 	r.big(int64(t.EndedOffset))
 	r.failure(&t.Error)
+	r.text(string(t.Wait.Kind))
+	r.text(t.Wait.Channel)
+	r.end(t.Wait.DueAt)
+	r.position(t.Wait.Since)
 }
 
 func (r *record) task() view.Task {
@@ -240,6 +254,38 @@ func (r *record) task() view.Task {
 		Execution: r.position(), Task: r.text(), Iteration: r.int(), TaskID: r.text(), Function: r.text(),
 		Status: view.Status(r.text()), Attempts: r.int(), StartedAt: r.instant(), EndedAt: r.instant(),
 		StartedOffset: revision(r.big()), EndedOffset: revision(r.big()), Error: r.failure(),
+		Wait: view.Wait{Kind: view.WaitKind(r.text()), Channel: r.text(), DueAt: r.instant(), Since: r.position()},
+	}
+}
+
+func (r *rows) approval(a *view.Approval) {
+	r.begin()
+	r.position(a.Position)
+	r.position(a.Execution)
+	r.text(a.ExecutionID)
+	r.text(a.WorkflowID)
+	r.text(a.Task)
+	r.int(a.Iteration)
+	r.text(a.TaskID)
+	r.big(int64(a.Offset))
+	r.value(a.Request)
+	r.end(a.RequestedAt)
+	r.end(a.DueAt)
+	r.text(string(a.Status))
+	r.text(a.Approver)
+	r.text(a.Comment)
+	r.text(a.ActorKind)
+	r.text(a.ActorID)
+	r.end(a.EndedAt)
+	r.big(int64(a.EndedOffset))
+}
+
+func (r *record) approval() view.Approval {
+	return view.Approval{
+		Position: r.position(), Execution: r.position(), ExecutionID: r.text(), WorkflowID: r.text(),
+		Task: r.text(), Iteration: r.int(), TaskID: r.text(), Offset: revision(r.big()), Request: r.value(),
+		RequestedAt: r.instant(), DueAt: r.instant(), Status: view.ApprovalStatus(r.text()), Approver: r.text(), Comment: r.text(),
+		ActorKind: r.text(), ActorID: r.text(), EndedAt: r.instant(), EndedOffset: revision(r.big()),
 	}
 }
 
@@ -255,6 +301,7 @@ func (r *rows) event(e *view.Event) {
 	r.text(e.ExecutionID)
 	r.text(e.WorkflowID)
 	r.text(e.Node)
+	r.text(e.NodeType)
 	r.bytes(e.Metadata)
 	r.bytes(e.Data)
 }
@@ -262,7 +309,7 @@ func (r *rows) event(e *view.Event) {
 func (r *record) event() (e view.Event) {
 	e.Position, e.Execution, e.Revision = r.position(), r.position(), revision(r.big())
 	e.At, e.ID, e.Stream, e.Type = r.instant(), r.uuid(), stream(r.text()), r.text()
-	e.ExecutionID, e.WorkflowID, e.Node = r.text(), r.text(), r.text()
+	e.ExecutionID, e.WorkflowID, e.Node, e.NodeType = r.text(), r.text(), r.text(), r.text()
 	e.Metadata, e.Data = r.bytes(), r.bytes()
 	return e
 }

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 
@@ -90,6 +91,43 @@ func TestViews_OfANewerProgramAreLeftAlone(t *testing.T) {
 		_, err = v.Current(t.Context())
 		refused(t, err)
 	})
+}
+
+// Tables of an older layout cannot be read: an empty generation takes their place, and they go.
+func TestViews_OfAnOlderLayoutBeginAnew(t *testing.T) {
+	url := pgtest.URL(t)
+	old := open(t, url, postgres.Options{})
+	s, err := old.Current(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, s.Commit(t.Context(), counted(0, 7)))
+	exec(t, url, "UPDATE quipu_views.generations SET layout = 1")
+	var wg sync.WaitGroup
+	for range 4 { // one of them makes it
+		v := open(t, url, postgres.Options{})
+		wg.Go(func() {
+			next, err := v.Current(t.Context())
+			if !assert.NoError(t, err) {
+				return
+			}
+			st, err := next.State(t.Context())
+			assert.NoError(t, err)
+			assert.Zero(t, st.Position)
+		})
+	}
+	wg.Wait()
+	require.ErrorIs(t, s.Commit(t.Context(), counted(7, 1)), domain.ErrConflict, "it was replaced")
+	got, err := old.Events(t.Context(), view.EventQuery{Page: view.Page{Limit: 1, Total: true}})
+	require.NoError(t, err)
+	require.Zero(t, got.Total)
+	next, err := old.Current(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, next.Commit(t.Context(), counted(0, 3)))
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // the end of the test
+	var left int
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM quipu_views.generations").Scan(&left))
+	require.Equal(t, 1, left)
 }
 
 func TestViews_ManyProcessesStartOnANewDatabase(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"quipu/domain"
@@ -129,21 +130,28 @@ func valueOf(json, list []byte) (domain.Value, error) {
 }
 
 // statuses are stored by their index; the order is for ever.
-var statuses = [...]view.Status{"", view.Running, view.Completed, view.Failed, view.Cancelled, view.Skipped, view.Retrying}
+var statuses = [...]view.Status{"", view.Running, view.Completed, view.Failed, view.Cancelled, view.Skipped, view.Retrying, view.Paused, view.Waiting}
+
+// waits and approvalStatuses are stored in the same way.
+var (
+	waits            = [...]view.WaitKind{"", view.WaitApproval, view.WaitEvent, view.WaitTimer}
+	approvalStatuses = [...]view.ApprovalStatus{
+		"", view.ApprovalPending, view.ApprovalApproved, view.ApprovalRejected, view.ApprovalExpired, view.ApprovalCancelled,
+	}
+)
+
+// codeOf is the place of a word among those that are known, -1 if it is none of them.
+func codeOf[Word comparable](known []Word, w Word) int64 { return int64(slices.Index(known, w)) }
+
+// wordOf is the word at a place, "" if there is none.
+func wordOf[Word ~string](known []Word, code int64) Word {
+	if code < 0 || code >= int64(len(known)) {
+		return ""
+	}
+	return known[code]
+}
 
 // statusCode is the number of s, -1 if it is none.
-func statusCode(s view.Status) int64 {
-	for i, known := range statuses {
-		if s == known {
-			return int64(i)
-		}
-	}
-	return -1
-}
+func statusCode(s view.Status) int64 { return codeOf(statuses[:], s) }
 
-func statusOf(code int64) view.Status {
-	if code < 0 || code >= int64(len(statuses)) {
-		return view.Status("")
-	}
-	return statuses[code]
-}
+func statusOf(code int64) view.Status { return wordOf(statuses[:], code) }

@@ -11,7 +11,7 @@ import (
 	"quipu/projections/view"
 )
 
-const eventColumns = "e.position, e.execution, e.revision, e.type, e.node, e.workflow, e.at"
+const eventColumns = "e.position, e.execution, e.revision, e.type, e.node, e.function, e.workflow, e.at"
 
 // typeBranchesMax is up to how many types are looked up one by one; more are picked out while reading
 // in order of position.
@@ -49,10 +49,10 @@ func (v *Views) Events(ctx context.Context, q view.EventQuery) (view.Slice[view.
 }
 
 // rawEvent is a row of the events table.
-type rawEvent struct{ position, execution, revision, kind, node, workflow, at int64 }
+type rawEvent struct{ position, execution, revision, kind, node, function, workflow, at int64 }
 
 func scanRaw(_ context.Context, rows *sql.Rows) (e rawEvent, err error) {
-	err = rows.Scan(&e.position, &e.execution, &e.revision, &e.kind, &e.node, &e.workflow, &e.at)
+	err = rows.Scan(&e.position, &e.execution, &e.revision, &e.kind, &e.node, &e.function, &e.workflow, &e.at)
 	return e, err
 }
 
@@ -163,7 +163,8 @@ func (r *reading) events(ctx context.Context, raw []rawEvent) ([]view.Event, err
 	for i, row := range raw {
 		e := &all[i]
 		e.Position, e.Revision, e.At = domain.Position(row.position), domain.Revision(row.revision), instant(row.at)
-		if err := r.resolve(ctx, wordRef{row.kind, &e.Type}, wordRef{row.node, &e.Node}, wordRef{row.workflow, &e.WorkflowID}); err != nil {
+		if err := r.resolve(ctx, wordRef{row.kind, &e.Type}, wordRef{row.node, &e.Node}, wordRef{row.function, &e.NodeType},
+			wordRef{row.workflow, &e.WorkflowID}); err != nil {
 			return nil, err
 		}
 		if row.execution == 0 {

@@ -11,24 +11,25 @@ import (
 )
 
 // executionColumns are read by scanExecution.
-const executionColumns = "e.position, e.id, e.workflow, e.version, e.source, e.endpoint, e.flow, e.run, e.started_at, e.input, e.holes, " +
-	"p.status, p.ended_at, p.node, p.failed_task, p.error_type, p.error_code, p.error_message, p.last_offset, p.last_position, " +
+const executionColumns = "e.position, e.id, e.workflow, e.version, e.source, e.endpoint, e.flow, e.run, e.connection, e.retry_of, e.started_at, e.input, e.holes, " +
+	"p.status, p.since, p.ended_at, p.node, p.failed_task, p.error_type, p.error_code, p.error_message, p.last_offset, p.last_position, " +
 	"p.total, p.started, p.completed, p.failed, p.skipped, p.attempts"
 
 const executionTables = "executions e CROSS JOIN progress p ON p.execution = e.position"
 
 func (r *reading) scanExecution(ctx context.Context, rows *sql.Rows) (e view.Execution, err error) {
-	var position, workflow, source, endpoint, flow, started, status, ended, node, failed, last int64
-	var id any
+	var position, workflow, source, endpoint, flow, started, status, since, ended, node, failed, last int64
+	var id, retryOf any
 	var json, list []byte
 	var errorType, errorCode, errorMessage sql.NullString
 	t := &e.Tasks
-	if err := rows.Scan(&position, &id, &workflow, &e.WorkflowVersion, &source, &endpoint, &flow, &e.RunName, &started, &json, &list,
-		&status, &ended, &node, &failed, &errorType, &errorCode, &errorMessage, &e.LastOffset, &last,
+	if err := rows.Scan(&position, &id, &workflow, &e.WorkflowVersion, &source, &endpoint, &flow, &e.RunName, &e.ConnectionID, &retryOf, &started, &json, &list,
+		&status, &since, &ended, &node, &failed, &errorType, &errorCode, &errorMessage, &e.LastOffset, &last,
 		&t.Total, &t.Started, &t.Completed, &t.Failed, &t.Skipped, &t.Attempts); err != nil {
 		return e, err
 	}
 	e.Position, e.LastPosition, e.ID = domain.Position(position), domain.Position(last), idText(id)
+	e.StatusSince, e.RetryOf = domain.Position(since), idText(retryOf)
 	e.StartedAt, e.EndedAt, e.Status = instant(started), instant(ended), statusOf(status)
 	e.Error = view.Error{Type: errorType.String, Code: errorCode.String, Message: errorMessage.String}
 	if e.Input, err = valueOf(json, list); err != nil {
@@ -156,6 +157,14 @@ func (r *reading) executionBranches(ctx context.Context, q view.ExecutionQuery) 
 		where.add("e.run = ? AND e.run <> ''", q.RunName)
 		index = "executions_run"
 	}
+	if q.ConnectionID != "" {
+		where.add("e.connection = ? AND e.connection <> ''", q.ConnectionID)
+		index = "executions_connection"
+	}
+	if q.RetryOf != "" {
+		where.add("e.retry_of = ? AND e.retry_of <> ''", idOf(q.RetryOf))
+		index = "executions_retry_of"
+	}
 	if !q.StartedFrom.IsZero() {
 		where.add("e.started_at >= ?", bound(q.StartedFrom))
 	}
@@ -173,7 +182,9 @@ func (r *reading) executionBranches(ctx context.Context, q view.ExecutionQuery) 
 	if code < 0 {
 		return nil, w, nil
 	}
-	if index == "" || index == "executions_source" || q.Status == view.Running && q.RunName == "" {
+	// Few executions are unfinished at a time, fewer than most filters leave.
+	few := q.RunName != "" || q.ConnectionID != "" || q.RetryOf != ""
+	if index == "" || index == "executions_source" || !few && (q.Status == view.Running || q.Status == view.Paused) {
 		return statusBranches(code, asOf, where, q.AsOf != 0), w, nil
 	}
 	where.add("EXISTS (SELECT 1 FROM statuses s WHERE s.execution = e.position AND s.status = ? AND s.since <= ? AND (s.until = 0 OR s.until > ?))", code, asOf, asOf)

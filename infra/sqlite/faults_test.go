@@ -254,7 +254,7 @@ func TestViews_SlowQueryIsInterrupted(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, v.Close()) }()
 	s := current(t, v)
-	commit(t, s, 0, 500)
+	commit(t, s, 0, 10_000)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	_, err = v.Events(ctx, view.EventQuery{

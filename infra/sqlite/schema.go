@@ -16,7 +16,7 @@ var schema string
 
 const (
 	// schemaVersion counts the versions of schema.sql, in the file's user_version.
-	schemaVersion = 1
+	schemaVersion = 2
 	// applicationID tells our files from others': "QUIP".
 	applicationID = 0x51554950
 	pageBytes     = 4096

@@ -27,6 +27,8 @@ CREATE TABLE executions (
 	endpoint   INTEGER NOT NULL,
 	flow       INTEGER NOT NULL,
 	run        TEXT    NOT NULL,
+	connection TEXT    NOT NULL,
+	retry_of   ANY     NOT NULL,
 	started_at INTEGER NOT NULL,
 	input      BLOB,
 	holes      BLOB
@@ -36,11 +38,14 @@ CREATE INDEX executions_workflow ON executions (workflow) WHERE workflow <> 0;
 CREATE INDEX executions_source   ON executions (source)   WHERE source <> 0;
 CREATE INDEX executions_flow     ON executions (flow)     WHERE flow <> 0;
 CREATE INDEX executions_run      ON executions (run)      WHERE run <> '';
+CREATE INDEX executions_connection ON executions (connection) WHERE connection <> '';
+CREATE INDEX executions_retry_of   ON executions (retry_of)   WHERE retry_of <> '';
 
 -- What changes while an execution runs: small rows, written again and again.
 CREATE TABLE progress (
 	execution     INTEGER PRIMARY KEY,
 	status        INTEGER NOT NULL,
+	since         INTEGER NOT NULL, -- position that it has this status from
 	ended_at      INTEGER NOT NULL,
 	node          INTEGER NOT NULL,
 	failed_task   INTEGER NOT NULL,
@@ -82,8 +87,39 @@ CREATE TABLE tasks (
 	error_type     TEXT,
 	error_code     TEXT,
 	error_message  TEXT,
+	wait           INTEGER,         -- what it waits for, NULL most of the time
+	channel        TEXT,
+	due_at         INTEGER,
+	wait_since     INTEGER,
 	PRIMARY KEY (execution, task, iteration)
 ) STRICT, WITHOUT ROWID;
+
+-- Requests for decisions: what they are born with is written once, then how they end.
+CREATE TABLE approvals (
+	position     INTEGER PRIMARY KEY,
+	execution    INTEGER NOT NULL,
+	execution_id ANY     NOT NULL,
+	workflow     INTEGER NOT NULL,
+	task         INTEGER NOT NULL,
+	iteration    INTEGER NOT NULL,
+	task_id      ANY     NOT NULL,
+	asked_offset INTEGER NOT NULL,
+	request      BLOB,
+	holes        BLOB,
+	asked_at     INTEGER NOT NULL,
+	due_at       INTEGER NOT NULL,
+	status       INTEGER NOT NULL,
+	approver     TEXT    NOT NULL,
+	comment      TEXT    NOT NULL,
+	actor_kind   TEXT    NOT NULL,
+	actor_id     TEXT    NOT NULL,
+	ended_at     INTEGER NOT NULL,
+	ended_offset INTEGER NOT NULL
+) STRICT;
+CREATE INDEX approvals_status          ON approvals (status);
+CREATE INDEX approvals_execution       ON approvals (execution_id) WHERE execution_id <> '';
+CREATE INDEX approvals_workflow        ON approvals (workflow)         WHERE workflow <> 0;
+CREATE INDEX approvals_workflow_status ON approvals (workflow, status) WHERE workflow <> 0;
 
 -- An index of the log: id, metadata and data are read from there. An event of an execution stands in
 -- the stream "run-<id>"; what does not is told in strays, its execution here being 0.
@@ -93,6 +129,7 @@ CREATE TABLE events (
 	revision  INTEGER NOT NULL,
 	type      INTEGER NOT NULL,
 	node      INTEGER NOT NULL,
+	function  INTEGER NOT NULL,
 	workflow  INTEGER NOT NULL,
 	at        INTEGER NOT NULL
 ) STRICT;

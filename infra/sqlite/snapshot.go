@@ -144,6 +144,11 @@ func (s *snapshot) Tasks(ctx context.Context) iter.Seq2[view.Task, error] {
 	}
 }
 
+// Approvals implements projections.Snapshot.
+func (s *snapshot) Approvals(ctx context.Context) iter.Seq2[view.Approval, error] {
+	return each(ctx, s, "SELECT "+approvalSelected+" FROM approvals a ORDER BY a.position", s.scanApproval)
+}
+
 // snapshotEvents is how many events a snapshot completes at once.
 const snapshotEvents = 500
 

@@ -2,10 +2,12 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
 	"strings"
 
 	"quipu/domain"
 	"quipu/projections"
+	"quipu/projections/view"
 )
 
 // runStream is what the streams of executions begin with, before the id.
@@ -21,7 +23,7 @@ func (w *writer) storeExecutions(ctx context.Context, c projections.Changes) err
 			}
 			started := millis(e.StartedAt)
 			if err := w.executions.add(ctx, at64(e.Position), idOf(e.ID), ids[0], int64(e.WorkflowVersion), ids[1], ids[2], ids[3],
-				e.RunName, started, blob(e.Input.JSON), holes(e.Input.Holes)); err != nil {
+				e.RunName, e.ConnectionID, idOf(e.RetryOf), started, blob(e.Input.JSON), holes(e.Input.Holes)); err != nil {
 				return err
 			}
 			w.remember(e.Position, e.ID)
@@ -36,7 +38,7 @@ func (w *writer) storeExecutions(ctx context.Context, c projections.Changes) err
 			return err
 		}
 		t := &e.Tasks
-		if err := w.progress.add(ctx, at64(e.Position), status, millis(e.EndedAt), ids[0], ids[1],
+		if err := w.progress.add(ctx, at64(e.Position), status, at64(e.StatusSince), millis(e.EndedAt), ids[0], ids[1],
 			text(e.Error.Type), text(e.Error.Code), text(e.Error.Message), int64(e.LastOffset), at64(e.LastPosition),
 			int64(t.Total), int64(t.Started), int64(t.Completed), int64(t.Failed), int64(t.Skipped), int64(t.Attempts)); err != nil {
 			return err
@@ -66,9 +68,45 @@ func (w *writer) storeTasks(ctx context.Context, c projections.Changes) error {
 		if err := w.wordsOf(ctx, ids[:], t.Task, t.Function); err != nil {
 			return err
 		}
+		wait, err := waitOf(&t.Wait)
+		if err != nil {
+			return err
+		}
 		if err := w.tasks.add(ctx, at64(t.Execution), ids[0], int64(t.Iteration), idOf(t.TaskID), ids[1], status, int64(t.Attempts),
 			millis(t.StartedAt), millis(t.EndedAt), int64(t.StartedOffset), int64(t.EndedOffset),
-			text(t.Error.Type), text(t.Error.Code), text(t.Error.Message)); err != nil {
+			text(t.Error.Type), text(t.Error.Code), text(t.Error.Message), wait[0], wait[1], wait[2], wait[3]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitOf is what a task waits for as its columns take it.
+func waitOf(w *view.Wait) (columns [4]driver.Value, err error) {
+	if *w == (view.Wait{}) {
+		return columns, nil
+	}
+	kind := codeOf(waits[:], w.Kind)
+	if kind < 0 {
+		return columns, domain.E(domain.KindUnprocessable, "commit", "views", "a task waits for something unknown")
+	}
+	return [4]driver.Value{kind, w.Channel, millis(w.DueAt), at64(w.Since)}, nil
+}
+
+func (w *writer) storeApprovals(ctx context.Context, c projections.Changes) error {
+	for i := range c.Approvals {
+		a := &c.Approvals[i]
+		status := codeOf(approvalStatuses[:], a.Status)
+		if status < 0 {
+			return domain.E(domain.KindUnprocessable, "commit", "views", "an approval has an unknown status")
+		}
+		var ids [2]int64
+		if err := w.wordsOf(ctx, ids[:], a.WorkflowID, a.Task); err != nil {
+			return err
+		}
+		if err := w.approvals.add(ctx, at64(a.Position), at64(a.Execution), idOf(a.ExecutionID), ids[0], ids[1], int64(a.Iteration), idOf(a.TaskID),
+			int64(a.Offset), blob(a.Request.JSON), holes(a.Request.Holes), millis(a.RequestedAt), millis(a.DueAt),
+			status, a.Approver, a.Comment, a.ActorKind, a.ActorID, millis(a.EndedAt), int64(a.EndedOffset)); err != nil {
 			return err
 		}
 	}
@@ -78,8 +116,8 @@ func (w *writer) storeTasks(ctx context.Context, c projections.Changes) error {
 func (w *writer) storeEvents(ctx context.Context, c projections.Changes) error {
 	for i := range c.Events {
 		e := &c.Events[i]
-		var ids [3]int64
-		if err := w.wordsOf(ctx, ids[:], e.Type, e.Node, e.WorkflowID); err != nil {
+		var ids [4]int64
+		if err := w.wordsOf(ctx, ids[:], e.Type, e.Node, e.NodeType, e.WorkflowID); err != nil {
 			return err
 		}
 		execution := e.Execution
@@ -95,7 +133,7 @@ func (w *writer) storeEvents(ctx context.Context, c projections.Changes) error {
 		}
 		at := millis(e.At)
 		w.widen(spanEvents, e.Position, at)
-		if err := w.events.add(ctx, at64(e.Position), at64(execution), int64(e.Revision), ids[0], ids[1], ids[2], at); err != nil {
+		if err := w.events.add(ctx, at64(e.Position), at64(execution), int64(e.Revision), ids[0], ids[1], ids[2], ids[3], at); err != nil {
 			return err
 		}
 		if execution != 0 {

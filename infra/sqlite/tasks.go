@@ -16,14 +16,18 @@ const taskSelect = "SELECT execution, task, iteration, " + taskColumns + " FROM 
 func (r *reading) scanTask(ctx context.Context, rows *sql.Rows) (t view.Task, err error) {
 	var execution, task, function, status, started, ended int64
 	var id any
-	var errorType, errorCode, errorMessage sql.NullString
+	var errorType, errorCode, errorMessage, channel sql.NullString
+	var wait, due, since sql.NullInt64
 	if err := rows.Scan(&execution, &task, &t.Iteration, &id, &function, &status, &t.Attempts, &started, &ended,
-		&t.StartedOffset, &t.EndedOffset, &errorType, &errorCode, &errorMessage); err != nil {
+		&t.StartedOffset, &t.EndedOffset, &errorType, &errorCode, &errorMessage, &wait, &channel, &due, &since); err != nil {
 		return t, err
 	}
 	t.Execution, t.TaskID, t.Status = domain.Position(execution), idText(id), statusOf(status)
 	t.StartedAt, t.EndedAt = instant(started), instant(ended)
 	t.Error = view.Error{Type: errorType.String, Code: errorCode.String, Message: errorMessage.String}
+	if wait.Valid {
+		t.Wait = view.Wait{Kind: wordOf(waits[:], wait.Int64), Channel: channel.String, DueAt: instant(due.Int64), Since: domain.Position(since.Int64)}
+	}
 	return t, r.resolve(ctx, wordRef{task, &t.Task}, wordRef{function, &t.Function})
 }
 

@@ -19,6 +19,7 @@ type writer struct {
 	conn driver.Conn
 
 	events, strays, executions, progress, statuses, tasks *bulk
+	approvals                                             *bulk
 	words, spans, workflows, versions, names, endpoints   *bulk
 	parked                                                *bulk
 
@@ -46,15 +47,16 @@ func openWriter(ctx context.Context, g *generation) (*writer, error) {
 	}
 	bulk := func(table, columns, tail string) *bulk { return newBulk(conn, table, columns, tail) }
 	w := &writer{
-		conn:   conn,
-		events: bulk("events", "position, execution, revision, type, node, workflow, at", ""),
-		strays: bulk("strays", "position, stream, execution, execution_id", ""),
-		executions: bulk("executions", "position, id, workflow, version, source, endpoint, flow, run, started_at, input, holes",
-			"ON CONFLICT DO UPDATE SET "+set("id, workflow, version, source, endpoint, flow, run, started_at, input, holes")),
-		progress: bulk("progress", "execution, "+progressColumns, "ON CONFLICT DO UPDATE SET "+set(progressColumns)),
-		statuses: bulk("statuses", "execution, since, status, until", "ON CONFLICT DO UPDATE SET "+set("status, until")),
-		tasks:    bulk("tasks", "execution, task, iteration, "+taskColumns, "ON CONFLICT DO UPDATE SET "+set(taskColumns)),
-		words:    bulk("words", "id, word", ""),
+		conn:       conn,
+		events:     bulk("events", "position, execution, revision, type, node, function, workflow, at", ""),
+		strays:     bulk("strays", "position, stream, execution, execution_id", ""),
+		executions: bulk("executions", "position, "+executionBirth, "ON CONFLICT DO UPDATE SET "+set(executionBirth)),
+		progress:   bulk("progress", "execution, "+progressColumns, "ON CONFLICT DO UPDATE SET "+set(progressColumns)),
+		statuses:   bulk("statuses", "execution, since, status, until", "ON CONFLICT DO UPDATE SET "+set("status, until")),
+		tasks:      bulk("tasks", "execution, task, iteration, "+taskColumns, "ON CONFLICT DO UPDATE SET "+set(taskColumns)),
+		// What it was born with stays: the rows that end one need not have it.
+		approvals: bulk("approvals", "position, "+approvalBirth+", "+approvalEnd, "ON CONFLICT DO UPDATE SET "+set(approvalEnd)),
+		words:     bulk("words", "id, word", ""),
 		spans: bulk("spans", "kind, level, bucket, low, high",
 			"ON CONFLICT DO UPDATE SET low = min(low, excluded.low), high = max(high, excluded.high)"),
 		workflows: bulk("workflows", "position, id, "+workflowColumns, "ON CONFLICT (id) DO UPDATE SET position = excluded.position, "+set(workflowColumns)),
@@ -69,17 +71,20 @@ func openWriter(ctx context.Context, g *generation) (*writer, error) {
 }
 
 const (
-	progressColumns = "status, ended_at, node, failed_task, error_type, error_code, error_message, last_offset, last_position, " +
+	executionBirth  = "id, workflow, version, source, endpoint, flow, run, connection, retry_of, started_at, input, holes"
+	progressColumns = "status, since, ended_at, node, failed_task, error_type, error_code, error_message, last_offset, last_position, " +
 		"total, started, completed, failed, skipped, attempts"
 	taskColumns = "id, function, status, attempts, started_at, ended_at, started_offset, ended_offset, " +
-		"error_type, error_code, error_message"
+		"error_type, error_code, error_message, wait, channel, due_at, wait_since"
+	approvalBirth   = "execution, execution_id, workflow, task, iteration, task_id, asked_offset, request, holes, asked_at, due_at"
+	approvalEnd     = "status, approver, comment, actor_kind, actor_id, ended_at, ended_offset"
 	workflowColumns = "name, description, endpoint, version, graph, holes, created_at, updated_at, deleted, last_position"
 	versionColumns  = "name, description, endpoint, graph, holes, at, position"
 )
 
 func (w *writer) bulks() []*bulk {
 	return []*bulk{
-		w.words, w.executions, w.progress, w.statuses, w.tasks, w.events, w.strays, w.spans,
+		w.words, w.executions, w.progress, w.statuses, w.tasks, w.approvals, w.events, w.strays, w.spans,
 		w.workflows, w.versions, w.names, w.endpoints, w.parked,
 	}
 }
@@ -134,7 +139,7 @@ func (w *writer) store(ctx, whole context.Context, c projections.Changes) error 
 		return err
 	}
 	for _, part := range []func(context.Context, projections.Changes) error{
-		w.storeExecutions, w.storeTasks, w.storeEvents, w.storeSpans, w.storeWorkflows, w.storeRest,
+		w.storeExecutions, w.storeTasks, w.storeApprovals, w.storeEvents, w.storeSpans, w.storeWorkflows, w.storeRest,
 	} {
 		if err := contextError(ctx, "commit"); err != nil {
 			return err

@@ -17,6 +17,7 @@ const (
 // ExecutionQuery asks for a page of executions; zero fields do not filter.
 type ExecutionQuery struct {
 	WorkflowID, Source, FlowName, RunName string
+	ConnectionID, RetryOf                 string
 	Status                                Status
 	StartedFrom, StartedTo                time.Time // StartedFrom <= started_at < StartedTo
 	// AsOf shows the list as it was after the event at this position: which executions there were
@@ -37,6 +38,14 @@ type EventQuery struct {
 // WorkflowQuery asks for a page of workflows that are not deleted.
 type WorkflowQuery struct {
 	Endpoint, Name string
+	Page
+}
+
+// ApprovalQuery asks for a page of approvals as they stand now; zero fields do not filter. A row that
+// loses its Status between two pages is not on the later one.
+type ApprovalQuery struct {
+	ExecutionID, WorkflowID string
+	Status                  ApprovalStatus
 	Page
 }
 

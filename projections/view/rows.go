@@ -9,15 +9,22 @@ import (
 // Status is where an execution or a task stands, in the words of the APIs.
 type Status string
 
-// The statuses. Skipped and Retrying are of tasks only.
+// The statuses. Paused is of executions only; Skipped, Retrying and Waiting are of tasks only.
 const (
 	Running   Status = "running"
+	Paused    Status = "paused" // nothing new begins until it is resumed
 	Completed Status = "completed"
 	Failed    Status = "failed"
 	Cancelled Status = "cancelled"
 	Skipped   Status = "skipped"
 	Retrying  Status = "retrying" // between a failed attempt and the next
+	Waiting   Status = "waiting"  // for a decision, a message or an instant: see Wait
 )
+
+// Ended reports whether nothing follows s. A status that is none has not ended.
+func (s Status) Ended() bool {
+	return s == Completed || s == Failed || s == Cancelled || s == Skipped
+}
 
 // Execution is one run as lists show it (contract D20). Its key and its place in the list is
 // Position: that of its first event, so that newest first is the order of the log.
@@ -30,9 +37,12 @@ type Execution struct {
 	Endpoint        string
 	FlowName        string
 	RunName         string
+	ConnectionID    string // of the socket it was asked for on; "" if none
+	RetryOf         string // the execution it goes on from; "" if it began at the beginning
 	Status          Status
+	StatusSince     domain.Position // of the event that gave it Status
 	StartedAt       time.Time
-	EndedAt         time.Time // zero while running
+	EndedAt         time.Time // zero while it has no end
 	Input           domain.Value
 	CurrentNode     string // the task started last among those without an end; "" if none
 	FailedTask      string
@@ -71,6 +81,61 @@ type Task struct {
 	StartedOffset domain.Revision
 	EndedOffset   domain.Revision // domain.NoStream while it has no end
 	Error         Error           // of the last failed attempt; zero once completed
+	Wait          Wait            // while it is Waiting; zero otherwise
+}
+
+// Wait is what a task waits for.
+type Wait struct {
+	Kind    WaitKind
+	Channel string          // of WaitEvent: what a signal or message must be named
+	DueAt   time.Time       // of WaitTimer: when it goes on; of others: when it fails, zero if never
+	Since   domain.Position // of the event that began it
+}
+
+// WaitKind says what ends a wait.
+type WaitKind string
+
+// The kinds of waits.
+const (
+	WaitApproval WaitKind = "approval"
+	WaitEvent    WaitKind = "event"
+	WaitTimer    WaitKind = "timer"
+)
+
+// ApprovalStatus is where a request for a decision stands.
+type ApprovalStatus string
+
+// The statuses of approvals.
+const (
+	ApprovalPending   ApprovalStatus = "pending"
+	ApprovalApproved  ApprovalStatus = "approved"
+	ApprovalRejected  ApprovalStatus = "rejected"
+	ApprovalExpired   ApprovalStatus = "expired"   // nobody decided in time
+	ApprovalCancelled ApprovalStatus = "cancelled" // its execution ended first
+)
+
+// Approval is one request for somebody's decision. Its key and its place in lists is Position: that of
+// the event that asked.
+type Approval struct {
+	Position    domain.Position
+	Execution   domain.Position // key of its execution
+	ExecutionID string
+	WorkflowID  string // "" if none
+	Task        string
+	Iteration   int
+	TaskID      string
+	Offset      domain.Revision // of the event that asked
+	Request     domain.Value    // object
+	RequestedAt time.Time
+	DueAt       time.Time // it expires then; zero if it waits for ever
+	// What follows is of its end.
+	Status      ApprovalStatus
+	Approver    string // who decided, by the client's word; "" if it did not say
+	Comment     string
+	ActorKind   string // who is authenticated as having decided; "" until it is decided
+	ActorID     string
+	EndedAt     time.Time       // zero while pending
+	EndedOffset domain.Revision // of the event that ended it; domain.NoStream while pending
 }
 
 // Event is one recorded event with what can be asked about it.
@@ -81,6 +146,8 @@ type Event struct {
 	ExecutionID string
 	WorkflowID  string
 	Node        string // the task it is about, "" if none
+	// NodeType is the type of that task; "" if the task had not begun or had ended before the event.
+	NodeType string
 }
 
 // Workflow is a stored definition in its newest version.

@@ -69,6 +69,10 @@ func calls(v Views, s projections.Store, c projections.Changes) map[string]func(
 			_, err := v.Executions(ctx, view.ExecutionQuery{Page: pg})
 			return err
 		},
+		"Approvals": func(ctx context.Context) error {
+			_, err := v.Approvals(ctx, view.ApprovalQuery{Page: pg})
+			return err
+		},
 		"Events":    func(ctx context.Context) error { _, err := v.Events(ctx, view.EventQuery{Page: pg}); return err },
 		"Versions":  func(ctx context.Context) error { _, err := v.Versions(ctx, "w", pg); return err },
 		"Endpoints": func(ctx context.Context) error { _, err := v.Endpoints(ctx, pg); return err },

@@ -121,6 +121,25 @@ var commitCases = []Case{
 		}})
 		p.check()
 	}},
+	{Name: "Commit_LaterApprovalsKeepTheRequest", Run: func(e *Env) {
+		w := NewWorld(12)
+		p := e.pair(w)
+		asked := view.Approval{
+			Position: 5, Execution: 2, ExecutionID: "id", WorkflowID: "w", Task: "t", Iteration: 1, TaskID: "tid", Offset: 3,
+			Request: domain.Raw([]byte(`{"a":1}`)), RequestedAt: w.at, DueAt: w.at.Add(1e9), Status: view.ApprovalPending, EndedOffset: domain.NoStream,
+		}
+		p.commit(projections.Changes{Log: w.LogID, To: 6, Approvals: []view.Approval{asked}})
+		p.check()
+		end := view.Approval{
+			Position: 5, Status: view.ApprovalApproved, Approver: "a", Comment: "c", ActorKind: "key", ActorID: "k", EndedAt: w.at.Add(2e9), EndedOffset: 4,
+		}
+		p.commit(projections.Changes{Log: w.LogID, After: 6, To: 7, Approvals: []view.Approval{end}})
+		p.check()
+		got := e.Dump(p.store).Approvals[0]
+		require.Equal(e, "tid", got.TaskID)
+		require.Equal(e, view.ApprovalApproved, got.Status)
+		require.EqualValues(e, 4, got.EndedOffset)
+	}},
 	{Name: "Commit_AnyBatching", Run: func(e *Env) {
 		for _, size := range []int{1, 2, 7, 50, 300} {
 			w := NewWorld(8)
@@ -213,6 +232,9 @@ func counts(e *Env, v Views) map[string]int {
 	executions, err := v.Executions(ctx, view.ExecutionQuery{Page: page})
 	require.NoError(e, err)
 	all["executions"] = executions.Total
+	approvals, err := v.Approvals(ctx, view.ApprovalQuery{Page: page})
+	require.NoError(e, err)
+	all["approvals"] = approvals.Total
 	events, err := v.Events(ctx, view.EventQuery{Page: page})
 	require.NoError(e, err)
 	all["events"] = events.Total

@@ -1,6 +1,7 @@
 package viewstest
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -49,13 +50,34 @@ func (p *pair) ask(t require.TestingT, w *World) {
 	if w.chance(3) {
 		pg.Offset = w.n(20)
 	}
+	if w.chance(5) {
+		q := view.ApprovalQuery{Page: pg}
+		w.maybe(func() { q.WorkflowID = w.word() }, func() {
+			q.Status = []view.ApprovalStatus{view.ApprovalPending, view.ApprovalApproved, view.ApprovalExpired}[w.n(3)]
+		}, func() {
+			if len(w.ids) > 0 {
+				q.ExecutionID = w.ids[w.n(len(w.ids))]
+			}
+		})
+		want, err := p.model.Approvals(p.e.Context(), q)
+		require.NoError(t, err)
+		got, err := p.views.Approvals(p.e.Context(), q)
+		require.NoError(t, err)
+		same(t, want, got, fmt.Sprintf("%+v", q))
+		return
+	}
 	if w.chance(2) {
 		q := view.ExecutionQuery{Page: pg}
 		w.maybe(func() { q.WorkflowID = w.word() }, func() { q.Source = w.word() }, func() { q.FlowName = w.word() },
 			func() { q.RunName = w.word() }, func() { q.StartedFrom = w.instant() }, func() { q.StartedTo = w.instant() },
-			func() { q.AsOf = w.place() },
+			func() { q.AsOf = w.place() }, func() { q.ConnectionID = w.word() },
 			func() {
-				q.Status = []view.Status{view.Running, view.Completed, view.Failed, view.Cancelled}[w.n(4)]
+				if len(w.ids) > 0 {
+					q.RetryOf = w.ids[w.n(len(w.ids))]
+				}
+			},
+			func() {
+				q.Status = []view.Status{view.Running, view.Paused, view.Completed, view.Failed, view.Cancelled}[w.n(5)]
 			})
 		p.executionsOnce(t, q)
 		return

@@ -22,6 +22,7 @@ type Dump struct {
 	Executions []view.Execution
 	Statuses   []view.StatusInterval
 	Tasks      []view.Task
+	Approvals  []view.Approval
 	Events     []view.Event
 	Workflows  []view.Workflow
 	Versions   []view.WorkflowVersion
@@ -47,6 +48,7 @@ func (e *Env) dump(s projections.Snapshot) Dump {
 		Executions: collect(e, s.Executions(ctx)),
 		Statuses:   collect(e, s.Statuses(ctx)),
 		Tasks:      collect(e, s.Tasks(ctx)),
+		Approvals:  collect(e, s.Approvals(ctx)),
 		Events:     collect(e, s.Events(ctx)),
 		Workflows:  collect(e, s.Workflows(ctx)),
 		Versions:   collect(e, s.WorkflowVersions(ctx)),
@@ -70,6 +72,9 @@ func copied(row any) any {
 	switch r := row.(type) {
 	case view.Execution:
 		r.Input = value(r.Input)
+		return r
+	case view.Approval:
+		r.Request = value(r.Request)
 		return r
 	case view.Event:
 		r.Metadata, r.Data = bytes.Clone(r.Metadata), bytes.Clone(r.Data)

@@ -30,7 +30,7 @@ var hostileCases = []Case{
 		p.check()
 		for _, s := range hostile {
 			pg := view.Page{Limit: 20, Total: true}
-			for _, q := range []view.ExecutionQuery{{WorkflowID: s}, {Source: s}, {FlowName: s}, {RunName: s}, {Status: view.Status(s)}} {
+			for _, q := range []view.ExecutionQuery{{WorkflowID: s}, {Source: s}, {FlowName: s}, {RunName: s}, {ConnectionID: s}, {RetryOf: s}, {Status: view.Status(s)}} {
 				q.Page = pg
 				p.executionsOnce(e, q)
 			}
@@ -39,6 +39,8 @@ var hostileCases = []Case{
 				p.eventsOnce(e, q)
 			}
 			p.tasks(s)
+			p.approvals(view.ApprovalQuery{WorkflowID: s})
+			p.approvals(view.ApprovalQuery{ExecutionID: s, Status: view.ApprovalStatus(s)})
 			for _, f := range []view.WorkflowQuery{{Name: s}, {Endpoint: s}} {
 				f.Page = pg
 				p.workflows(f)
@@ -56,12 +58,16 @@ var hostileCases = []Case{
 			w.pos = domain.Position(i + 1)
 			row := view.Execution{
 				Position: w.pos, ID: s, Status: view.Running, StartedAt: w.at, FailedTask: s, CurrentNode: s,
-				Error: view.Error{Type: s, Code: s, Message: s},
+				Error: view.Error{Type: s, Code: s, Message: s}, ConnectionID: s, RetryOf: s,
 			}
+			c.Approvals = append(c.Approvals, view.Approval{
+				Position: w.pos, Execution: w.pos, ExecutionID: s, WorkflowID: s, Task: s, TaskID: s, Request: domain.Raw([]byte(s)),
+				Status: view.ApprovalRejected, Approver: s, Comment: s, ActorKind: s, ActorID: s,
+			})
 			c.Executions = append(c.Executions, row)
-			c.Tasks = append(c.Tasks, view.Task{Execution: w.pos, Task: s, TaskID: s, Function: s, Status: view.Running, EndedOffset: domain.NoStream, Error: view.Error{Type: s, Message: s}})
+			c.Tasks = append(c.Tasks, view.Task{Execution: w.pos, Task: s, TaskID: s, Function: s, Status: view.Running, EndedOffset: domain.NoStream, Error: view.Error{Type: s, Message: s}, Wait: view.Wait{Kind: view.WaitEvent, Channel: s}})
 			event := w.event(domain.StreamID("run-"+s), s, &row, s)
-			event.Metadata, event.Data = nil, nil
+			event.Metadata, event.Data, event.NodeType = nil, nil, s
 			c.Events = append(c.Events, event)
 			f := view.Workflow{Position: w.pos, ID: s, Name: s, Description: s, Endpoint: s, Version: 1}
 			c.Workflows = append(c.Workflows, f)

@@ -22,6 +22,9 @@ func (w *World) Merge(after domain.Position, steps []Step) projections.Changes {
 				iteration int
 			}{t.Execution, t.Task, t.Iteration}
 		})
+		for _, a := range s.Approvals {
+			c.Approvals = askedBefore(c.Approvals, a)
+		}
 		c.Events = append(c.Events, s.Events...)
 		c.Workflows = put(c.Workflows, s.Workflows, func(f view.Workflow) any { return f.ID })
 		c.WorkflowVersions = append(c.WorkflowVersions, s.WorkflowVersions...)
@@ -57,10 +60,29 @@ func bornBefore(all []view.Execution, e view.Execution) []view.Execution {
 		if !first.StartedAt.IsZero() {
 			e.ID, e.WorkflowID, e.WorkflowVersion = first.ID, first.WorkflowID, first.WorkflowVersion
 			e.Source, e.Endpoint, e.FlowName, e.RunName = first.Source, first.Endpoint, first.FlowName, first.RunName
+			e.ConnectionID, e.RetryOf = first.ConnectionID, first.RetryOf
 			e.StartedAt, e.Input = first.StartedAt, first.Input
 		}
 		all[i] = e
 		return all
 	}
 	return append(all, e)
+}
+
+// askedBefore is the same for approvals.
+func askedBefore(all []view.Approval, a view.Approval) []view.Approval {
+	for i := range all {
+		if all[i].Position != a.Position {
+			continue
+		}
+		if first := all[i]; !first.RequestedAt.IsZero() {
+			first.Status, first.Approver, first.Comment = a.Status, a.Approver, a.Comment
+			first.ActorKind, first.ActorID = a.ActorKind, a.ActorID
+			first.EndedAt, first.EndedOffset = a.EndedAt, a.EndedOffset
+			a = first
+		}
+		all[i] = a
+		return all
+	}
+	return append(all, a)
 }

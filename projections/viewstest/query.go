@@ -25,7 +25,15 @@ var queryCases = []Case{
 				{Source: r.Source},
 				{FlowName: r.FlowName},
 				{RunName: r.RunName},
+				{ConnectionID: r.ConnectionID},
+				{RetryOf: r.RetryOf},
+				{RetryOf: r.ID},
+				{ConnectionID: r.ConnectionID, Status: view.Running},
+				{RetryOf: r.RetryOf, Status: r.Status},
+				{FlowName: r.FlowName, Status: view.Paused},
 				{Status: r.Status},
+				{Status: view.Paused},
+				{AsOf: r.LastPosition - 1, Status: view.Paused},
 				{StartedFrom: r.StartedAt},
 				{StartedTo: r.StartedAt},
 				{StartedFrom: r.StartedAt, StartedTo: r.StartedAt.Add(5e9)},
@@ -40,6 +48,28 @@ var queryCases = []Case{
 		}
 		p.executions(view.ExecutionQuery{FlowName: "nobody"})
 		p.executions(view.ExecutionQuery{Status: view.Skipped})
+	}},
+	{Name: "Query_Approvals", Run: func(e *Env) {
+		w := NewWorld(39)
+		p := e.pair(w)
+		p.fill(w, 900)
+		seen := map[view.ApprovalStatus]bool{}
+		for _, a := range e.Dump(p.twin).Approvals {
+			seen[a.Status] = true
+			p.approvals(view.ApprovalQuery{ExecutionID: a.ExecutionID})
+			p.approvals(view.ApprovalQuery{ExecutionID: a.ExecutionID, Status: a.Status})
+		}
+		require.Len(e, seen, 5, "the world has approvals of every status")
+		for _, word := range append(w.words, "", "nobody") {
+			p.approvals(view.ApprovalQuery{WorkflowID: word})
+			p.approvals(view.ApprovalQuery{WorkflowID: word, Status: view.ApprovalPending})
+			p.approvals(view.ApprovalQuery{WorkflowID: word, ExecutionID: w.ids[0], Status: view.ApprovalExpired})
+		}
+		for status := range seen {
+			p.approvals(view.ApprovalQuery{Status: status})
+		}
+		p.approvals(view.ApprovalQuery{})
+		p.approvals(view.ApprovalQuery{Status: "nonsense"})
 	}},
 	{Name: "Query_EventsEachFilterAlone", Run: func(e *Env) {
 		w := NewWorld(31)
@@ -341,6 +371,18 @@ func (p *pair) eventsOnce(t require.TestingT, q view.EventQuery) {
 	got, err := p.views.Events(p.e.Context(), q)
 	require.NoError(t, err)
 	same(t, want, got, fmt.Sprintf("%+v", q))
+}
+
+func (p *pair) approvals(q view.ApprovalQuery) {
+	p.e.Helper()
+	for _, pg := range pages(p.at / 2) {
+		q.Page = pg
+		want, err := p.model.Approvals(p.e.Context(), q)
+		require.NoError(p.e, err)
+		got, err := p.views.Approvals(p.e.Context(), q)
+		require.NoError(p.e, err)
+		same(p.e, want, got, fmt.Sprintf("%+v", q))
+	}
 }
 
 func (p *pair) workflows(q view.WorkflowQuery) {

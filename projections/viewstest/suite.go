@@ -21,6 +21,7 @@ type Views interface {
 	projections.Generations
 	Checkpoint(ctx context.Context) (view.Checkpoint, error)
 	Executions(ctx context.Context, q view.ExecutionQuery) (view.Slice[view.Execution], error)
+	Approvals(ctx context.Context, q view.ApprovalQuery) (view.Slice[view.Approval], error)
 	Events(ctx context.Context, q view.EventQuery) (view.Slice[view.Event], error)
 	Workflows(ctx context.Context, q view.WorkflowQuery) (view.Slice[view.Workflow], error)
 	Versions(ctx context.Context, workflowID string, p view.Page) (view.Slice[view.WorkflowVersion], error)

@@ -41,6 +41,7 @@ type worldRun struct {
 	row    view.Execution
 	status view.StatusInterval
 	tasks  []view.Task // without an end
+	asks   map[domain.Position]view.Approval
 }
 
 // NewWorld returns an empty world.
@@ -126,6 +127,9 @@ func (w *World) value() domain.Value {
 // event records an event at the current place of the world.
 func (w *World) event(stream domain.StreamID, typ string, of *view.Execution, node string) view.Event {
 	e := view.Event{At: w.at, Node: node}
+	if node != "" && !w.chance(4) {
+		e.NodeType = w.word()
+	}
 	e.Stream, e.Revision, e.Position, e.Type = stream, w.Log.next(stream), w.pos, typ
 	for i := range e.ID {
 		e.ID[i] = byte(w.rng.Uint32())
@@ -155,6 +159,8 @@ func (w *World) Step() Step {
 	switch k := w.n(20); {
 	case k < 3 || len(w.open) == 0 && k < 14:
 		w.start(&s)
+	case k < 4:
+		w.pause(&s, w.open[w.n(len(w.open))])
 	case k < 12:
 		w.taskEvent(&s, w.open[w.n(len(w.open))])
 	case k < 14:
@@ -185,8 +191,14 @@ func (w *World) start(s *Step) {
 	r := &worldRun{row: view.Execution{
 		Position: w.pos, ID: w.uuid(), WorkflowID: w.wordOrNone(), WorkflowVersion: w.n(3),
 		Source: w.word(), Endpoint: w.wordOrNone(), FlowName: w.wordOrNone(), RunName: w.wordOrNone(),
-		Status: view.Running, StartedAt: w.at, Input: w.value(),
-	}}
+		Status: view.Running, StatusSince: w.pos, StartedAt: w.at, Input: w.value(),
+	}, asks: map[domain.Position]view.Approval{}}
+	if w.chance(2) {
+		r.row.ConnectionID = w.word()
+	}
+	if len(w.ids) > 0 && w.chance(3) {
+		r.row.RetryOf = w.ids[w.n(len(w.ids))]
+	}
 	w.ids = append(w.ids, r.row.ID)
 	r.status = view.StatusInterval{Execution: w.pos, Status: view.Running, From: w.pos}
 	w.open = append(w.open, r)
@@ -206,7 +218,7 @@ func (w *World) touch(s *Step, r *worldRun, e view.Event) {
 	row := r.row
 	if row.Position != w.pos && w.chance(2) { // what it was born with may be left out
 		row = view.Execution{
-			Position: row.Position, ID: row.ID, Status: row.Status, EndedAt: row.EndedAt,
+			Position: row.Position, ID: row.ID, Status: row.Status, StatusSince: row.StatusSince, EndedAt: row.EndedAt,
 			CurrentNode: row.CurrentNode, FailedTask: row.FailedTask, Error: row.Error,
 			LastOffset: row.LastOffset, LastPosition: row.LastPosition, Tasks: row.Tasks,
 		}
@@ -217,7 +229,9 @@ func (w *World) touch(s *Step, r *worldRun, e view.Event) {
 
 func (w *World) taskEvent(s *Step, r *worldRun) {
 	next := r.row.LastOffset + 1
-	switch k := w.n(6); {
+	switch k := w.n(8); {
+	case k > 5 && len(r.tasks) > 0:
+		w.wait(s, r, &r.tasks[w.n(len(r.tasks))])
 	case k < 3 || len(r.tasks) == 0:
 		t := view.Task{
 			Execution: r.row.Position, Task: w.word(), Iteration: int(next), TaskID: w.uuid(), Function: w.wordOrNone(),
@@ -236,6 +250,7 @@ func (w *World) taskEvent(s *Step, r *worldRun) {
 		w.touch(s, r, w.event(r.stream(), "run.task_started.v1", &r.row, t.Task))
 	case k == 3:
 		t := &r.tasks[w.n(len(r.tasks))]
+		w.answer(s, r, t)
 		t.Status, t.Attempts = view.Retrying, t.Attempts+1
 		t.Error = view.Error{Type: w.word(), Code: "HTTP_503", Message: w.word()}
 		r.row.Tasks.Attempts++
@@ -244,6 +259,7 @@ func (w *World) taskEvent(s *Step, r *worldRun) {
 	default:
 		i := w.n(len(r.tasks))
 		t := r.tasks[i]
+		w.answer(s, r, &t)
 		r.tasks = append(r.tasks[:i:i], r.tasks[i+1:]...)
 		t.Status, t.EndedAt, t.EndedOffset, t.Error = view.Completed, w.at, next, view.Error{}
 		r.row.Tasks.Completed++
@@ -252,10 +268,64 @@ func (w *World) taskEvent(s *Step, r *worldRun) {
 	}
 }
 
+// pause pauses an execution, or goes on with it.
+func (w *World) pause(s *Step, r *worldRun) {
+	status := view.Paused
+	if r.row.Status == view.Paused {
+		status = view.Running
+	}
+	last := r.status
+	last.To = w.pos
+	r.status = view.StatusInterval{Execution: r.row.Position, Status: status, From: w.pos}
+	s.Statuses = append(s.Statuses, last, r.status)
+	r.row.Status, r.row.StatusSince = status, w.pos
+	w.touch(s, r, w.event(r.stream(), "run."+string(status)+".v1", &r.row, ""))
+}
+
+// wait lets a task wait; for a decision it leaves a request.
+func (w *World) wait(s *Step, r *worldRun, t *view.Task) {
+	w.answer(s, r, t)
+	t.Status = view.Waiting
+	t.Wait = view.Wait{Kind: []view.WaitKind{view.WaitApproval, view.WaitApproval, view.WaitEvent, view.WaitTimer}[w.n(4)], Since: w.pos}
+	if t.Wait.Kind == view.WaitEvent {
+		t.Wait.Channel = w.word()
+	}
+	if w.chance(2) {
+		t.Wait.DueAt = w.at.Add(time.Duration(w.n(1000)) * time.Millisecond)
+	}
+	if t.Wait.Kind == view.WaitApproval {
+		a := view.Approval{
+			Position: w.pos, Execution: r.row.Position, ExecutionID: r.row.ID, WorkflowID: r.row.WorkflowID,
+			Task: t.Task, Iteration: t.Iteration, TaskID: t.TaskID, Offset: r.row.LastOffset + 1, Request: w.value(),
+			RequestedAt: w.at, DueAt: t.Wait.DueAt, Status: view.ApprovalPending, EndedOffset: domain.NoStream,
+		}
+		r.asks[w.pos] = a
+		s.Approvals = append(s.Approvals, a)
+	}
+	s.Tasks = append(s.Tasks, *t)
+	w.touch(s, r, w.event(r.stream(), "run.waits.v1", &r.row, t.Task))
+}
+
+// answer ends a task's wait.
+func (w *World) answer(s *Step, r *worldRun, t *view.Task) {
+	if t.Wait.Kind == view.WaitApproval {
+		a := r.asks[t.Wait.Since]
+		delete(r.asks, t.Wait.Since)
+		if w.chance(2) { // what it was born with may be left out
+			a = view.Approval{Position: a.Position}
+		}
+		a.Status = []view.ApprovalStatus{view.ApprovalApproved, view.ApprovalRejected, view.ApprovalExpired, view.ApprovalCancelled}[w.n(4)]
+		a.Approver, a.Comment, a.ActorKind, a.ActorID = w.wordOrNone(), w.wordOrNone(), w.wordOrNone(), w.wordOrNone()
+		a.EndedAt, a.EndedOffset = w.at, r.row.LastOffset+1
+		s.Approvals = append(s.Approvals, a)
+	}
+	t.Wait = view.Wait{}
+}
+
 func (w *World) end(s *Step, i int) {
 	r := w.open[i]
 	w.open = append(w.open[:i:i], w.open[i+1:]...)
-	r.row.EndedAt = w.at
+	r.row.EndedAt, r.row.StatusSince = w.at, w.pos
 	r.row.Status = []view.Status{view.Completed, view.Failed, view.Cancelled}[w.n(3)]
 	if r.row.Status == view.Failed {
 		r.row.FailedTask, r.row.Error = w.word(), view.Error{Type: "T", Code: "C", Message: w.word()}
@@ -264,6 +334,7 @@ func (w *World) end(s *Step, i int) {
 	r.status.To = w.pos
 	s.Statuses = append(s.Statuses, r.status, view.StatusInterval{Execution: r.row.Position, Status: r.row.Status, From: w.pos})
 	for _, t := range r.tasks {
+		w.answer(s, r, &t)
 		t.Status, t.EndedAt, t.EndedOffset = view.Cancelled, w.at, r.row.LastOffset+1
 		s.Tasks = append(s.Tasks, t)
 	}

@@ -19,6 +19,7 @@ const (
 	listWorkflows  list = 3
 	listVersions   list = 4
 	listEndpoints  list = 5
+	listApprovals  list = 6
 )
 
 // cursor is a place in a list: after the row with Key, in the order and with the filters it was made

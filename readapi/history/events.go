@@ -142,8 +142,8 @@ func (r *Routes) listEvents(c *fiber.Ctx, q eventsParams, bound error, ascending
 			})
 		},
 		show: func(ctx context.Context, dst []byte, e *view.Event) ([]byte, error) {
-			event := orchestrator.Event{Recorded: &e.Recorded, ExecutionID: e.ExecutionID, WorkflowID: e.WorkflowID}
-			if e.Node != "" {
+			event := orchestrator.Event{Recorded: &e.Recorded, ExecutionID: e.ExecutionID, WorkflowID: e.WorkflowID, NodeType: e.NodeType}
+			if e.Node != "" && e.NodeType == "" { // of a skipped task, say
 				event.NodeType = r.types.of(ctx, r, e.ExecutionID, e.Node)
 			}
 			return shown.AppendAudited(ctx, dst, event)

@@ -115,6 +115,11 @@ func (r *Routes) appendStory(ctx context.Context, dst []byte, s *story) ([]byte,
 	if err := shown.add(o, "input_data", s.input, "{}"); err != nil {
 		return nil, err
 	}
+	if err := shown.add(o, "metadata", s.meta, "null"); err != nil {
+		return nil, err
+	}
+	o.Bool("is_paused", s.row.Status == view.Paused)
+	waitingFor(o, s)
 	if err := r.output(o, s, shown); err != nil {
 		return nil, err
 	}
@@ -143,6 +148,29 @@ func (r *Routes) appendStory(ctx context.Context, dst []byte, s *story) ([]byte,
 	return o.Done(), nil
 }
 
+// waitingFor writes what the execution's tasks wait for, in the order in which they began.
+func waitingFor(o *object.Builder, s *story) {
+	o.Key("waiting_for")
+	o.B = append(o.B, '[')
+	for _, t := range s.began {
+		if t.Status != view.Waiting {
+			continue
+		}
+		o.Item()
+		o.B = append(o.B, '{')
+		o.Str("node_id", t.Task.Task)
+		waitFields(o, &t.Wait)
+		o.Close()
+	}
+	o.B = append(o.B, ']')
+}
+
+func waitFields(o *object.Builder, w *view.Wait) {
+	o.Str("kind", string(w.Kind))
+	o.StrOrNull("channel", w.Channel)
+	o.Time("due_at", w.DueAt)
+}
+
 // nodeFields writes where a node stands; "pending" is one that has not begun.
 func nodeFields(o *object.Builder, t *taskStory, shown valueShow) error {
 	if t == nil {
@@ -150,6 +178,7 @@ func nodeFields(o *object.Builder, t *taskStory, shown valueShow) error {
 		o.Int("attempts", 0)
 		o.Null("started_at")
 		o.Null("ended_at")
+		o.Null("waiting_for")
 		o.Null("error")
 		return nil
 	}
@@ -157,6 +186,13 @@ func nodeFields(o *object.Builder, t *taskStory, shown valueShow) error {
 	o.Int("attempts", int64(t.Attempts))
 	o.Time("started_at", t.StartedAt)
 	o.Time("ended_at", t.EndedAt)
+	if t.Status == view.Waiting {
+		o.Open("waiting_for")
+		waitFields(o, &t.Wait)
+		o.Close()
+	} else {
+		o.Null("waiting_for")
+	}
 	return shown.failure(o, t)
 }
 
@@ -207,11 +243,13 @@ func (r *Routes) head(o *object.Builder, e *view.Execution) {
 	o.StrOrNull("endpoint", e.Endpoint)
 	o.StrOrNull("flow_name", e.FlowName)
 	o.StrOrNull("run_name", e.RunName)
+	o.StrOrNull("connection_id", e.ConnectionID)
+	o.StrOrNull("retry_of", e.RetryOf)
 	o.Str("status", string(e.Status))
 	o.StrOrNull("current_node", e.CurrentNode)
 	executionError(o, e)
 	ended := e.EndedAt
-	if e.Status == view.Running {
+	if !e.Status.Ended() {
 		ended = time.Time{} // a list of what was running then may hold what has ended since
 	}
 	o.Time("started_at", e.StartedAt)
@@ -226,7 +264,7 @@ func (r *Routes) head(o *object.Builder, e *view.Execution) {
 	o.Int("completed", int64(n.Completed))
 	o.Int("failed", int64(n.Failed))
 	o.Int("skipped", int64(n.Skipped))
-	if e.Status == view.Running {
+	if !e.Status.Ended() {
 		o.Int("running", open)
 		o.Int("cancelled", 0)
 	} else {

@@ -21,6 +21,7 @@ func TestD20_ExecutionObject(t *testing.T) {
 	for _, key := range []string{
 		"id", "workflow_id", "workflow_version", "source", "endpoint", "flow_name", "run_name", "status", "input_data", "output_data",
 		"current_node", "error", "started_at", "completed_at", "duration_ms", "node_outputs", "nodes", "last_offset", "tasks", "attempts", "position",
+		"connection_id", "retry_of", "metadata", "is_paused", "waiting_for",
 	} {
 		require.Contains(t, e, key)
 	}

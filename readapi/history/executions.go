@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -17,10 +18,12 @@ import (
 // executionsParams are the filters of GET /api/executions (contract D18).
 type executionsParams struct {
 	WorkflowID    string    `query:"workflow_id" doc:"Executions of this workflow."`
-	Status        string    `query:"status" enum:"running,completed,failed,cancelled,canceled" doc:"Where they stand."`
+	Status        string    `query:"status" enum:"running,paused,completed,failed,cancelled,canceled" doc:"Where they stand."`
 	Source        string    `query:"source" enum:"lao,agnt5,api" doc:"Dialect they came in by."`
 	FlowName      string    `query:"flow_name" doc:"Exact flow name."`
 	RunName       string    `query:"run_name" doc:"Exact run name."`
+	ConnectionID  string    `query:"connection_id" doc:"Asked for on the socket with this connection_id."`
+	RetryOf       string    `query:"retry_of" doc:"Retries of this execution."`
 	StartedAfter  time.Time `query:"started_after" doc:"Started at or after this instant."`
 	StartedBefore time.Time `query:"started_before" doc:"Started before this instant."`
 	pagingParams
@@ -32,8 +35,9 @@ func (r *Routes) executions(c *fiber.Ctx) error {
 	if q.Status == "canceled" {
 		q.Status = string(view.Cancelled)
 	}
+	q.RetryOf = strings.TrimPrefix(q.RetryOf, "exec_")
 	p, pageErr := q.check(listExecutions, r.deps.Log.ID(), false,
-		q.WorkflowID, q.Status, q.Source, q.FlowName, q.RunName, instantKey(q.StartedAfter), instantKey(q.StartedBefore))
+		q.WorkflowID, q.Status, q.Source, q.FlowName, q.RunName, q.ConnectionID, q.RetryOf, instantKey(q.StartedAfter), instantKey(q.StartedBefore))
 	if err := errors.Join(err, pageErr, rangeFault("started_after", q.StartedAfter, q.StartedBefore)); err != nil {
 		return err
 	}
@@ -42,6 +46,7 @@ func (r *Routes) executions(c *fiber.Ctx) error {
 		query: func(ctx context.Context, page view.Page) (view.Slice[view.Execution], error) {
 			return r.deps.Views.Executions(ctx, view.ExecutionQuery{
 				WorkflowID: q.WorkflowID, Source: q.Source, FlowName: q.FlowName, RunName: q.RunName, Status: view.Status(q.Status),
+				ConnectionID: q.ConnectionID, RetryOf: q.RetryOf,
 				StartedFrom: storedBound(q.StartedAfter), StartedTo: storedBound(q.StartedBefore), AsOf: p.asOf, Page: page,
 			})
 		},

@@ -22,6 +22,10 @@ func (v downViews) Executions(context.Context, view.ExecutionQuery) (s view.Slic
 	return s, v.down()
 }
 
+func (v downViews) Approvals(context.Context, view.ApprovalQuery) (s view.Slice[view.Approval], err error) {
+	return s, v.down()
+}
+
 func (v downViews) Events(context.Context, view.EventQuery) (s view.Slice[view.Event], err error) {
 	return s, v.down()
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -166,6 +167,9 @@ func newWorldOn(t testing.TB, change func(*ports), open func(*memory.Log) store)
 				return node.Reply{}, ctx.Err()
 			}
 		}},
+		node.Type{Name: "ask", Kind: node.Wait, Await: func(node.Call, time.Time) (node.Awaiting, error) {
+			return node.Awaiting{Request: json.RawMessage(`{"description":"refund?"}`)}, nil
+		}},
 		node.Type{Name: "bad", Kind: node.Effect, Run: func(context.Context, node.Call) (node.Reply, error) {
 			return node.Reply{}, node.Failf("DataValidationError", "VALIDATION_FAILED", false, "1,247 records failed")
 		}},
@@ -175,6 +179,11 @@ func newWorldOn(t testing.TB, change func(*ports), open func(*memory.Log) store)
 		node.Type{Name: "raw", Kind: node.Effect, Run: func(context.Context, node.Call) (node.Reply, error) {
 			return node.Reply{Output: json.RawMessage(hostileJSON)}, nil
 		}})
+	if !slices.ContainsFunc(types, func(t node.Type) bool { return t.Name == "event" }) {
+		types = append(types, node.Type{Name: "event", Kind: node.Wait, Await: func(_ node.Call, at time.Time) (node.Awaiting, error) {
+			return node.Awaiting{Channel: "orders", Due: at.Add(time.Hour)}, nil
+		}})
+	}
 	registry, err := node.NewRegistry(types...)
 	require.NoError(t, err)
 	effects := eventbus.NewEffects(64, nil)

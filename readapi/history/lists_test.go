@@ -32,7 +32,7 @@ func testS2_12_D21_OneHistory(t *testing.T, open openFunc) {
 	require.Nil(t, p.Offset)
 	for _, item := range p.Items {
 		one := w.get("/api/executions/" + item["id"].(string)).ok()
-		for _, left := range []string{"output_data", "node_outputs", "nodes"} {
+		for _, left := range []string{"output_data", "node_outputs", "nodes", "metadata", "is_paused", "waiting_for"} {
 			require.Contains(t, one, left)
 			delete(one, left)
 		}

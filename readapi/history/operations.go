@@ -56,7 +56,9 @@ type executionShown struct {
 	Endpoint        *string     `json:"endpoint" example:"default"`
 	FlowName        *string     `json:"flow_name" example:"greeting"`
 	RunName         *string     `json:"run_name"`
-	Status          string      `json:"status" enum:"running,completed,failed,cancelled" example:"completed"`
+	ConnectionID    *string     `json:"connection_id" doc:"Of the socket it was asked for on."`
+	RetryOf         *string     `json:"retry_of" doc:"The execution it goes on from."`
+	Status          string      `json:"status" enum:"running,paused,completed,failed,cancelled" example:"completed"`
 	CurrentNode     *string     `json:"current_node" doc:"The node that began last among those at work."`
 	Error           *errorShown `json:"error"`
 	StartedAt       string      `json:"started_at" format:"date-time" example:"2025-09-02T09:42:05.043Z"`
@@ -76,12 +78,54 @@ type nodeShown struct {
 	Attempts  int         `json:"attempts" example:"1"`
 	StartedAt *string     `json:"started_at" format:"date-time" example:"2025-09-02T09:42:05.043Z"`
 	EndedAt   *string     `json:"ended_at" format:"date-time" example:"2025-09-02T09:42:05.043Z"`
+	WaitsFor  *waitShown  `json:"waiting_for" doc:"While its status is waiting."`
 	Error     *errorShown `json:"error"`
+}
+
+// waitShown is what a node waits for.
+type waitShown struct {
+	Kind    string  `json:"kind" enum:"approval,event,timer" example:"approval"`
+	Channel *string `json:"channel" doc:"Of an event: what a signal or a message must be named."`
+	DueAt   *string `json:"due_at" format:"date-time" doc:"Of a timer when it goes on, else when it fails; null if it waits for ever." example:"2025-09-03T09:42:05.043Z"`
+}
+
+// waitOf is the same with the node.
+type waitOf struct {
+	NodeID string `json:"node_id" example:"sign-off"`
+	waitShown
+}
+
+// approvalShown is a request for somebody's decision.
+type approvalShown struct {
+	ExecutionID string     `json:"execution_id" example:"0192f0c1-7c1e-7000-8000-000000000001"`
+	WorkflowID  *string    `json:"workflow_id" example:"0192f0c1-7c1e-7000-8000-000000000002"`
+	NodeID      string     `json:"node_id" example:"sign-off"`
+	TaskID      string     `json:"task_id" example:"0192f0c1-7c1e-7000-8000-000000000003"`
+	Iteration   int        `json:"iteration" example:"0"`
+	Status      string     `json:"status" enum:"pending,approved,rejected,expired,cancelled" example:"pending"`
+	Request     apidoc.Any `json:"request" doc:"What is to be decided; its secrets masked." example:"{\"description\":\"refund 120 EUR?\"}"`
+	RequestedAt string     `json:"requested_at" format:"date-time" example:"2025-09-02T09:42:05.043Z"`
+	DueAt       *string    `json:"due_at" format:"date-time" doc:"It expires then; null if it waits for ever."`
+	Approver    *string    `json:"approver" doc:"Who decided, by the client's word."`
+	Comment     *string    `json:"comment"`
+	DecidedBy   *actor     `json:"decided_by" doc:"Who was authenticated as having decided; null unless it is approved or rejected."`
+	DecidedAt   *string    `json:"decided_at" format:"date-time"`
+	EndedAt     *string    `json:"ended_at" format:"date-time" doc:"Also of one that expired or was cancelled."`
+	Offset      int        `json:"offset" doc:"Of the event that asked." example:"3"`
+	Position    string     `json:"position" example:"8f14e45fceea167a-0000000000000023"`
+}
+
+type actor struct {
+	Kind string  `json:"kind" enum:"anonymous,system,key,user" example:"key"`
+	ID   *string `json:"id"`
 }
 
 // executionWhole is an execution by id.
 type executionWhole struct {
 	executionShown
+	Metadata    apidoc.Any    `json:"metadata" doc:"What the client said beside the input; null if nothing." example:"null"`
+	IsPaused    bool          `json:"is_paused" example:"false"`
+	WaitingFor  []waitOf      `json:"waiting_for" doc:"What its nodes wait for."`
 	OutputData  apidoc.Any    `json:"output_data" doc:"Of its end nodes; null unless it completed." example:"{\"n\":2}"`
 	NodeOutputs apidoc.Object `json:"node_outputs" doc:"Every output by name." example:"{\"start\":{\"n\":2}}"`
 	Nodes       []nodeShown   `json:"nodes"`
@@ -96,6 +140,7 @@ type taskShown struct {
 	Attempts      int         `json:"attempts" example:"1"`
 	StartedAt     *string     `json:"started_at" format:"date-time" example:"2025-09-02T09:42:05.043Z"`
 	EndedAt       *string     `json:"ended_at" format:"date-time" example:"2025-09-02T09:42:05.043Z"`
+	WaitsFor      *waitShown  `json:"waiting_for"`
 	Error         *errorShown `json:"error"`
 	DurationMS    *int        `json:"duration_ms" example:"0"`
 	StartedOffset int         `json:"started_offset" example:"1"`
@@ -181,6 +226,12 @@ func Operations() []apidoc.Operation {
 			Refusals: with(byIDRefusals, noExecution, notBegun, badAt, beyond),
 		},
 		{
+			Method: "GET", Path: "/api/approvals", ID: "listApprovals", Tag: "approvals", Summary: "List what waits, or waited, for somebody's decision",
+			Doc: "Newest first, pending ones unless status says otherwise.", Query: approvalsParams{},
+			Answers:  []apidoc.Answer{{Status: 200, Of: apidoc.Data[apidoc.List[approvalShown]]{}}},
+			Refusals: listRefusals,
+		},
+		{
 			Method: "GET", Path: "/api/events", ID: "listEvents", Tag: "events", Summary: "List events",
 			Doc: "Newest first.", Query: eventsParams{},
 			Answers:  []apidoc.Answer{{Status: 200, Of: apidoc.Data[apidoc.List[eventShown]]{}}},
@@ -222,8 +273,10 @@ func Operations() []apidoc.Operation {
 			PathExamples: map[string]string{"id": "coffee-shop-e66b8d23"},
 			Answers:      []apidoc.Answer{{Status: 200, Of: apidoc.Data[endpointShown]{}}},
 			Refusals: []apidoc.Refusal{
-				badID, {Status: 404, Code: "ENDPOINT_UNKNOWN", Field: "path/id", Message: "names no endpoint"},
-				{Status: 503, Code: "UNAVAILABLE", Message: "the log cannot be read now; try again"}, readTimeout,
+				badID,
+				{Status: 404, Code: "ENDPOINT_UNKNOWN", Field: "path/id", Message: "names no endpoint"},
+				{Status: 503, Code: "UNAVAILABLE", Message: "the log cannot be read now; try again"},
+				readTimeout,
 			},
 		},
 	}

@@ -13,6 +13,7 @@ import (
 // generation. Errors: ErrUnavailable if the database cannot be asked now; ErrCanceled, ErrDeadline.
 type Views interface {
 	Executions(ctx context.Context, q view.ExecutionQuery) (view.Slice[view.Execution], error)
+	Approvals(ctx context.Context, q view.ApprovalQuery) (view.Slice[view.Approval], error)
 	Events(ctx context.Context, q view.EventQuery) (view.Slice[view.Event], error)
 	Workflows(ctx context.Context, q view.WorkflowQuery) (view.Slice[view.Workflow], error)
 	Versions(ctx context.Context, workflowID string, p view.Page) (view.Slice[view.WorkflowVersion], error)

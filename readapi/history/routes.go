@@ -35,6 +35,7 @@ func (r *Routes) Register(app fiber.Router) {
 	app.Get("/api/executions", r.executions)
 	app.Get("/api/executions/:id", r.execution)
 	app.Get("/api/executions/:id/tasks", r.tasks)
+	app.Get("/api/approvals", r.approvals)
 	app.Get("/api/events", r.events)
 	app.Get("/api/workflows", r.workflows)
 	app.Get("/api/workflows/:id", r.workflow)

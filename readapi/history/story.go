@@ -25,6 +25,7 @@ const readPage = 500
 type story struct {
 	row    view.Execution
 	input  domain.Value
+	meta   domain.Value // what the client said beside the input
 	nodes  []*nodeStory // in the definition's order
 	byName map[string]*nodeStory
 	began  []*taskStory // every iteration of every task, in order of beginning or skipping
@@ -170,10 +171,10 @@ func (r *Routes) definition(ctx context.Context, v domain.Value) (workflow.Defin
 func (s *story) start(e run.Started, d workflow.Definition, r *domain.Recorded, at time.Time) {
 	s.row = view.Execution{
 		Position: r.Position, ID: e.RunID, WorkflowID: e.WorkflowID, WorkflowVersion: e.WorkflowVersion, Endpoint: e.Endpoint, Source: e.Source,
-		FlowName: e.FlowName, RunName: e.RunName, Status: view.Running, StartedAt: at, Input: e.Input,
+		FlowName: e.FlowName, RunName: e.RunName, ConnectionID: e.ConnectionID, RetryOf: e.RetryOf, Status: view.Running, StartedAt: at, Input: e.Input,
 		Tasks: view.TaskCounts{Total: len(d.Nodes)},
 	}
-	s.input = e.Input
+	s.input, s.meta = e.Input, e.Metadata
 	s.nodes = make([]*nodeStory, len(d.Nodes))
 	s.byName = make(map[string]*nodeStory, len(d.Nodes))
 	for i, n := range d.Nodes {
@@ -223,6 +224,20 @@ func (s *story) apply(event run.Event, r *domain.Recorded, at time.Time, bounds 
 		}
 		counts.Skipped++
 		t.end(view.Skipped, r, at)
+	case run.TimerSet:
+		return s.wait(e.Task, e.Iteration, r, view.Wait{Kind: view.WaitTimer, DueAt: e.DueAt})
+	case run.ApprovalRequested:
+		return s.wait(e.Task, e.Iteration, r, view.Wait{Kind: view.WaitApproval, DueAt: e.DueAt})
+	case run.EventAwaited:
+		return s.wait(e.Task, e.Iteration, r, view.Wait{Kind: view.WaitEvent, Channel: e.Channel, DueAt: e.DueAt})
+	case run.ApprovalDecided:
+		return s.on(e.Task, e.Iteration, r, goOn)
+	case run.EventReceived:
+		return s.on(e.Task, e.Iteration, r, goOn)
+	case run.Paused:
+		s.row.Status = view.Paused
+	case run.Resumed:
+		s.row.Status = view.Running
 	case run.Completed:
 		s.end(view.Completed, r, at)
 	case run.Failed:
@@ -254,6 +269,14 @@ func (s *story) on(name string, iteration int, r *domain.Recorded, change func(*
 	return nil
 }
 
+// wait notes what a task waits for.
+func (s *story) wait(name string, iteration int, r *domain.Recorded, w view.Wait) error {
+	return s.on(name, iteration, r, func(t *taskStory) { t.Status, t.Wait = view.Waiting, w })
+}
+
+// goOn ends a wait; the end of the task follows.
+func goOn(t *taskStory) { t.Status, t.Wait = view.Running, view.Wait{} }
+
 // hold puts v in the place of what is held there, if there is room for it as it will be shown.
 func (s *story) hold(place *held, v domain.Value, bounds Options) {
 	if !place.left {
@@ -274,7 +297,7 @@ func (s *story) hold(place *held, v domain.Value, bounds Options) {
 }
 
 func (t *taskStory) end(status view.Status, r *domain.Recorded, at time.Time) {
-	t.Status, t.EndedAt, t.EndedOffset = status, at, r.Revision
+	t.Status, t.EndedAt, t.EndedOffset, t.Wait = status, at, r.Revision, view.Wait{}
 }
 
 // end ends the run, and with it the tasks without an end of their own.

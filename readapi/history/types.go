@@ -9,8 +9,8 @@ import (
 	"quipu/domain/wire"
 )
 
-// nodeTypes remembers the types of executions' nodes: most events do not say them, and they never
-// change.
+// nodeTypes remembers the types of executions' nodes, for events whose row does not say it, as those of
+// skipped tasks. They never change.
 type nodeTypes struct {
 	mu    sync.Mutex
 	byRun map[string]map[string]string
