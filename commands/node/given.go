@@ -18,7 +18,7 @@ const (
 	// what refers twice grows without its text growing.
 	GivenSchemaSizeMax = 10_000
 	// GivenWorkMax bounds the size of a schema times the bytes of the document checked with it.
-	GivenWorkMax = 8 << 20
+	GivenWorkMax = 4 << 20
 	// patternSize is what a pattern counts among the values: matching one costs more than comparing.
 	patternSize = 50
 )

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -60,14 +59,17 @@ func TestGivenSchema_RefusesWhatHasNoBound(t *testing.T) {
 	}
 }
 
+// What takes longest is a document that breaks every rule everywhere; beyond the bound it is not begun.
 func TestGivenSchema_TheWorkIsBounded(t *testing.T) {
 	all := strings.TrimSuffix(strings.Repeat(`{"minimum":1,"maximum":0},`, 300), ",")
 	g, err := node.NewGivenSchema(json.RawMessage(`{"items":{"allOf":[` + all + `]}}`))
 	require.NoError(t, err)
-	items := strings.TrimSuffix(strings.Repeat("5,", 4_000), ",")
-	began := time.Now()
-	faults, err := g.Check(json.RawMessage("[" + items + "]"))
+	items := func(n int) json.RawMessage {
+		return json.RawMessage("[" + strings.TrimSuffix(strings.Repeat("5,", n), ",") + "]")
+	}
+	faults, err := g.Check(items(200))
 	require.NoError(t, err)
 	require.Len(t, faults, node.FaultsMax)
-	require.Less(t, time.Since(began), 10*time.Second)
+	_, err = g.Check(items(4_000))
+	require.ErrorContains(t, err, "more than can be checked")
 }
