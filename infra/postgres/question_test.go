@@ -36,7 +36,10 @@ func fill(tb testing.TB, s projections.Store, n int) domain.Position {
 				Position: first, ID: fmt.Sprintf("0190a0b0-0000-7000-8000-%012x", run), WorkflowID: fmt.Sprintf("lao-%d", run%997),
 				Source: []string{"lao", "agnt5", "api"}[run%3], FlowName: fmt.Sprintf("flow-%d", run%991), RunName: fmt.Sprintf("run-%d", run),
 				Status: view.Completed, StartedAt: at.Add(time.Duration(first) * time.Millisecond), Input: domain.Value{JSON: []byte(`{"q":1}`)},
-				LastOffset: perRun - 1, LastPosition: first + perRun - 1,
+				LastOffset: perRun - 1, LastPosition: first + perRun - 1, ConnectionID: fmt.Sprintf("ws-%d", run%1009),
+			}
+			if run%10 == 0 {
+				e.RetryOf = fmt.Sprintf("r-%d", run%997)
 			}
 			if run%1000 == 7 {
 				e.Status = view.Running
@@ -74,6 +77,14 @@ func fill(tb testing.TB, s projections.Store, n int) domain.Position {
 				c.Statuses = append(c.Statuses, view.StatusInterval{Execution: first, Status: view.Completed, From: p})
 			}
 			c.Statuses = append(c.Statuses, end)
+			a := view.Approval{
+				Position: first + 2, Execution: first, ExecutionID: e.ID, WorkflowID: e.WorkflowID, Task: "task-1", TaskID: e.ID,
+				RequestedAt: e.StartedAt, Status: view.ApprovalApproved, EndedAt: e.StartedAt,
+			}
+			if run%1000 == 7 {
+				a.Status, a.EndedAt, a.EndedOffset = view.ApprovalPending, time.Time{}, domain.NoStream
+			}
+			c.Approvals = append(c.Approvals, a)
 			c.Executions = append(c.Executions, e)
 			run++
 		}
@@ -167,11 +178,18 @@ func TestQuestions_EachFilterHasItsIndex(t *testing.T) {
 	}
 	for name, f := range map[string]view.ExecutionQuery{
 		"all": {}, "workflow": {WorkflowID: "lao-13"}, "source": {Source: "api"}, "flow": {FlowName: "flow-7"}, "run": {RunName: "run-77"},
+		"connection": {ConnectionID: "ws-7"}, "connection running": {ConnectionID: "ws-7", Status: view.Running}, "retries": {RetryOf: "r-77"}, "paused": {Status: view.Paused},
 		"running": {Status: view.Running}, "completed": {Status: view.Completed}, "failed": {Status: view.Failed},
 		"as of": {AsOf: head / 2}, "running as of": {Status: view.Running, AsOf: head - 2000}, "completed as of": {Status: view.Completed, AsOf: head / 2},
 		"from": {StartedFrom: at(head - 1000)}, "to": {StartedTo: at(5000)}, "range": {StartedFrom: at(60_000), StartedTo: at(61_000)}, "wide range": {StartedFrom: at(60_000), StartedTo: at(140_000)},
 	} {
 		questions["executions "+name] = func(q *question) { q.executions(&f) }
+	}
+	for name, f := range map[string]view.ApprovalQuery{
+		"all": {}, "pending": {Status: view.ApprovalPending}, "approved": {Status: view.ApprovalApproved}, "workflow": {WorkflowID: "lao-13"},
+		"workflow pending": {WorkflowID: "lao-13", Status: view.ApprovalPending}, "execution": {ExecutionID: "0190a0b0-0000-7000-8000-000000000011"},
+	} {
+		questions["approvals "+name] = func(q *question) { q.approvals(&f) }
 	}
 	t.Run("before the server knows the tables", func(t *testing.T) { walksIndexes(t, v, schema, questions, head) })
 	_, err = conn.Exec(t.Context(), "VACUUM ANALYZE") // as the server does by itself after a while
@@ -184,7 +202,7 @@ func walksIndexes(t *testing.T, v *Views, schema string, questions map[string]fu
 		for _, page := range []view.Page{{Limit: 50}, {Limit: 50, Ascending: true}, {Limit: 50, Key: head / 2}} {
 			root := explain(t, v, schema, build, page)
 			root.visit(func(p *plan) {
-				big := strings.HasPrefix(p.Relation, "events") || p.Relation == "executions" || p.Relation == "statuses" || p.Relation == "tasks"
+				big := strings.HasPrefix(p.Relation, "events") || p.Relation == "executions" || p.Relation == "statuses" || p.Relation == "tasks" || p.Relation == "approvals"
 				assert.False(t, big && strings.Contains(p.NodeType, "Seq Scan"), "%s, %+v:\n%s", name, page, root.String())
 				seen := (p.Rows + p.Removed) * p.Loops
 				assert.LessOrEqual(t, seen, 3000.0, "%s, %+v: a %s looks at too many rows:\n%s", name, page, p.NodeType, root.String())

@@ -26,20 +26,41 @@ func TestQueries_WalkIndexes(t *testing.T) {
 	at := time.UnixMilli(1_800_000_000_010)
 
 	for name, q := range map[string]view.ExecutionQuery{
-		"newest":                 {},
-		"executions_workflow":    {WorkflowID: "lao-0000000000000001"},
-		"executions_source":      {Source: "lao"},
-		"executions_flow":        {FlowName: "Flow 1"},
-		"executions_run":         {RunName: "ticket/7"},
-		"statuses_open":          {Status: view.Completed},
-		"started":                {StartedFrom: at, StartedTo: at.Add(time.Second)},
-		"statuses_open, running": {Status: view.Running, FlowName: "Flow 1"},
+		"newest":                         {},
+		"executions_workflow":            {WorkflowID: "lao-0000000000000001"},
+		"executions_source":              {Source: "lao"},
+		"executions_flow":                {FlowName: "Flow 1"},
+		"executions_run":                 {RunName: "ticket/7"},
+		"executions_connection":          {ConnectionID: "ws_1"},
+		"executions_retry_of":            {RetryOf: "0190a0b0-0000-7000-8000-000000000007"},
+		"statuses_open":                  {Status: view.Completed},
+		"started":                        {StartedFrom: at, StartedTo: at.Add(time.Second)},
+		"statuses_open, running":         {Status: view.Running, FlowName: "Flow 1"},
+		"statuses_open, paused":          {Status: view.Paused},
+		"executions_connection, running": {ConnectionID: "ws_1", Status: view.Running},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, v.read(t.Context(), func(r *reading) error {
 				branches, w, err := r.executionBranches(t.Context(), q)
 				require.NoError(t, err)
 				walks(t, r, name, branches, w)
+				return nil
+			}))
+		})
+	}
+	for name, q := range map[string]view.ApprovalQuery{
+		"newest":                    {},
+		"approvals_status":          {Status: view.ApprovalPending},
+		"approvals_execution":       {ExecutionID: "0190a0b0-0000-7000-8000-000000000007", Status: view.ApprovalPending},
+		"approvals_workflow":        {WorkflowID: "lao-0000000000000001"},
+		"approvals_workflow_status": {WorkflowID: "lao-0000000000000001", Status: view.ApprovalPending},
+	} {
+		t.Run("approvals "+name, func(t *testing.T) {
+			require.NoError(t, v.read(t.Context(), func(r *reading) error {
+				branches, err := r.approvalBranches(t.Context(), q)
+				require.NoError(t, err)
+				require.NotEmpty(t, branches)
+				walks(t, r, name, branches, everything)
 				return nil
 			}))
 		})

@@ -23,6 +23,7 @@ type faulty struct {
 	runs       func(map[string]projections.Run) map[string]projections.Run
 	snapshot   func(s *faultyStore, ctx context.Context) (projections.Snapshot, error)
 	executions func(q view.ExecutionQuery) view.ExecutionQuery
+	approvals  func(q view.ApprovalQuery) view.ApprovalQuery
 	events     func(q view.EventQuery) view.EventQuery
 	gotRuns    func(s view.Slice[view.Execution]) view.Slice[view.Execution]
 	gotEvents  func(s view.Slice[view.Event]) view.Slice[view.Event]
@@ -96,6 +97,13 @@ func (f *faulty) Executions(ctx context.Context, q view.ExecutionQuery) (view.Sl
 		s = f.gotRuns(s)
 	}
 	return s, err
+}
+
+func (f *faulty) Approvals(ctx context.Context, q view.ApprovalQuery) (view.Slice[view.Approval], error) {
+	if f.approvals != nil {
+		q = f.approvals(q)
+	}
+	return f.Views.Approvals(f.in(ctx), q)
 }
 
 func (f *faulty) Events(ctx context.Context, q view.EventQuery) (view.Slice[view.Event], error) {
@@ -177,10 +185,59 @@ var faults = map[string]func(f *faulty){
 	"drops a task of a batch":       each(func(c *projections.Changes) { c.Tasks = butOne(c.Tasks) }),
 	"drops an execution of a batch": each(func(c *projections.Changes) { c.Executions = butOne(c.Executions) }),
 	"drops a status interval":       each(func(c *projections.Changes) { c.Statuses = butOne(c.Statuses) }),
-	"drops names":                   each(func(c *projections.Changes) { c.Names = nil }),
-	"drops endpoints":               each(func(c *projections.Changes) { c.Endpoints = nil }),
-	"drops versions":                each(func(c *projections.Changes) { c.WorkflowVersions = butOne(c.WorkflowVersions) }),
-	"drops what is parked":          each(func(c *projections.Changes) { c.Parked = butOne(c.Parked) }),
+	"drops an approval of a batch":  each(func(c *projections.Changes) { c.Approvals = butOne(c.Approvals) }),
+	"lets later approvals overwrite the request": each(func(c *projections.Changes) { // as new rows
+		for _, a := range c.Approvals {
+			if a.Position <= c.After && a.RequestedAt.IsZero() {
+				c.Approvals = slices.DeleteFunc(slices.Clone(c.Approvals), func(x view.Approval) bool { return x.Position == a.Position })
+			}
+		}
+	}),
+	"forgets what tasks wait for": each(func(c *projections.Changes) {
+		c.Tasks = slices.Clone(c.Tasks)
+		for i := range c.Tasks {
+			c.Tasks[i].Wait.Channel = ""
+		}
+	}),
+	"forgets the types of nodes": each(func(c *projections.Changes) {
+		c.Events = slices.Clone(c.Events)
+		for i := range c.Events {
+			c.Events[i].NodeType = ""
+		}
+	}),
+	"forgets since when a status holds": each(func(c *projections.Changes) {
+		c.Executions = slices.Clone(c.Executions)
+		for i := range c.Executions {
+			c.Executions[i].StatusSince = 0
+		}
+	}),
+	"ignores an approval's status": func(f *faulty) {
+		f.approvals = func(q view.ApprovalQuery) view.ApprovalQuery { q.Status = ""; return q }
+	},
+	"ignores an approval's execution": func(f *faulty) {
+		f.approvals = func(q view.ApprovalQuery) view.ApprovalQuery { q.ExecutionID = ""; return q }
+	},
+	"ignores an approval's workflow": func(f *faulty) {
+		f.approvals = func(q view.ApprovalQuery) view.ApprovalQuery { q.WorkflowID = ""; return q }
+	},
+	"ignores a connection": func(f *faulty) {
+		f.executions = func(q view.ExecutionQuery) view.ExecutionQuery { q.ConnectionID = ""; return q }
+	},
+	"ignores what was retried": func(f *faulty) {
+		f.executions = func(q view.ExecutionQuery) view.ExecutionQuery { q.RetryOf = ""; return q }
+	},
+	"takes paused for running": func(f *faulty) {
+		f.executions = func(q view.ExecutionQuery) view.ExecutionQuery {
+			if q.Status == view.Paused {
+				q.Status = view.Running
+			}
+			return q
+		}
+	},
+	"drops names":          each(func(c *projections.Changes) { c.Names = nil }),
+	"drops endpoints":      each(func(c *projections.Changes) { c.Endpoints = nil }),
+	"drops versions":       each(func(c *projections.Changes) { c.WorkflowVersions = butOne(c.WorkflowVersions) }),
+	"drops what is parked": each(func(c *projections.Changes) { c.Parked = butOne(c.Parked) }),
 	"drops holes": each(func(c *projections.Changes) {
 		c.Executions = slices.Clone(c.Executions)
 		for i := range c.Executions {

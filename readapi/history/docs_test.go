@@ -23,7 +23,7 @@ func TestDocs_ParametersEqualTheCode(t *testing.T) {
 	doc := string(b)
 	for name, list := range map[string][]params.Param{
 		"paging": params.Describe[pagingParams](), "executions": own(params.Describe[executionsParams]()),
-		"events": own(params.Describe[eventsParams]()), "workflows": own(params.Describe[workflowsParams]()),
+		"approvals": own(params.Describe[approvalsParams]()), "events": own(params.Describe[eventsParams]()), "workflows": own(params.Describe[workflowsParams]()),
 		"execution": params.Describe[atParams](), "workflow": params.Describe[versionParams](), "versions": own(params.Describe[versionsParams]()),
 	} {
 		begin, end := "<!-- "+name+":begin -->\n", "<!-- "+name+":end -->"
