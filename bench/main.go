@@ -56,6 +56,7 @@ var sections = []section{
 	{"replay", replay},
 	{"broadcast", broadcast},
 	{"start", starts},
+	{"agnt5", agents},
 	{"memory", manyRuns},
 	{"views", views},
 	{"past", past},
