@@ -9,9 +9,10 @@ import (
 	"quipu/readapi/history"
 )
 
-// heeded are views whose damage is told on when a reader meets it.
+// heeded are views whose damage is told on when a reader meets it. They are no embedded ones: a query
+// that is new would slip through.
 type heeded struct {
-	history.Views
+	views   history.Views
 	damaged func(error)
 }
 
@@ -26,26 +27,31 @@ func heed[Rows any](v heeded, rows Rows, err error) (Rows, error) {
 
 // Executions implements history.Views, as do the others.
 func (v heeded) Executions(ctx context.Context, q view.ExecutionQuery) (view.Slice[view.Execution], error) {
-	rows, err := v.Views.Executions(ctx, q)
+	rows, err := v.views.Executions(ctx, q)
+	return heed(v, rows, err)
+}
+
+func (v heeded) Approvals(ctx context.Context, q view.ApprovalQuery) (view.Slice[view.Approval], error) {
+	rows, err := v.views.Approvals(ctx, q)
 	return heed(v, rows, err)
 }
 
 func (v heeded) Events(ctx context.Context, q view.EventQuery) (view.Slice[view.Event], error) {
-	rows, err := v.Views.Events(ctx, q)
+	rows, err := v.views.Events(ctx, q)
 	return heed(v, rows, err)
 }
 
 func (v heeded) Workflows(ctx context.Context, q view.WorkflowQuery) (view.Slice[view.Workflow], error) {
-	rows, err := v.Views.Workflows(ctx, q)
+	rows, err := v.views.Workflows(ctx, q)
 	return heed(v, rows, err)
 }
 
 func (v heeded) Versions(ctx context.Context, workflowID string, p view.Page) (view.Slice[view.WorkflowVersion], error) {
-	rows, err := v.Views.Versions(ctx, workflowID, p)
+	rows, err := v.views.Versions(ctx, workflowID, p)
 	return heed(v, rows, err)
 }
 
 func (v heeded) Endpoints(ctx context.Context, p view.Page) (view.Slice[view.Endpoint], error) {
-	rows, err := v.Views.Endpoints(ctx, p)
+	rows, err := v.views.Endpoints(ctx, p)
 	return heed(v, rows, err)
 }

@@ -2,13 +2,16 @@ package history_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"quipu/commands"
+	"quipu/domain"
 	"quipu/domain/run"
 	"quipu/domain/wire"
+	"quipu/readapi/history"
 )
 
 // as is a command's sender.
@@ -198,7 +201,8 @@ func TestApprovals_List(t *testing.T) {
 // has it from there.
 func TestD19_NodeTypesStandWithTheEvents(t *testing.T) {
 	eachStore(t, func(t *testing.T, open openFunc) {
-		w := open(t, nil)
+		counted := &countedLog{}
+		w := open(t, func(p *ports) { counted.Log, p.log = p.log, counted })
 		id := w.dag("f", "r", of("ask", "sign"), noop("after"))
 		for _, item := range w.get("/api/events?execution_id=" + id).list().Items {
 			data := item["data"].(map[string]any)
@@ -211,5 +215,17 @@ func TestD19_NodeTypesStandWithTheEvents(t *testing.T) {
 				require.Nil(t, data["node_type"])
 			}
 		}
+		require.Zero(t, counted.reads.Load(), "no run was opened for it")
 	})
+}
+
+// countedLog counts the reads of streams.
+type countedLog struct {
+	history.Log
+	reads atomic.Int64
+}
+
+func (l *countedLog) ReadStream(ctx context.Context, stream domain.StreamID, from domain.Revision, limit int) ([]domain.Recorded, error) {
+	l.reads.Add(1)
+	return l.Log.ReadStream(ctx, stream, from, limit)
 }
