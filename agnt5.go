@@ -68,10 +68,10 @@ func (i invocations) Unfinished(ctx context.Context, _ endpoint.Created, connect
 	if err := i.views.await(ctx, i.views.Seen()); err != nil {
 		return nil, false, err
 	}
-	for _, status := range []view.Status{view.Running} {
+	for _, status := range []view.Status{view.Running, view.Paused} {
 		page := view.Page{Ascending: true, Limit: view.LimitMax}
 		for {
-			slice, err := i.views.rows.Executions(ctx, view.ExecutionQuery{Source: commands.SourceAGNT5, Status: status, Page: page})
+			slice, err := i.views.rows.Executions(ctx, view.ExecutionQuery{Source: commands.SourceAGNT5, ConnectionID: connectionID, Status: status, Page: page})
 			if err != nil {
 				return nil, false, err
 			}
