@@ -171,6 +171,8 @@ var (
 	}
 	// IfMatch makes a change conditional.
 	IfMatch = Header{Name: "If-Match", Example: `"3"`, Doc: "The ETag of the version that is to be changed; another one there is refused with 412."}
+	// IfNoneMatch asks for what has changed.
+	IfNoneMatch = Header{Name: "If-None-Match", Example: `"3"`, Doc: "The ETag of the version one has; answered with 304 and no body while that is the one."}
 	// ETag names a version.
 	ETag = Header{Name: "ETag", Example: `"3"`, Doc: "Names this version, for If-Match and If-None-Match."}
 )

@@ -37,35 +37,46 @@ func (a Ask) commandID(kind string, ids IDs) (id, prefix string) {
 //
 // Errors: as Cancel; ErrUnprocessable for a reason that is too long.
 func (e *Executor) Pause(ctx context.Context, a Ask, reason string) (Outcome, error) {
-	return e.control(ctx, "pause", a, run.Pause{Reason: reason})
+	texts, err := e.scrub(ctx, a.RunID, reason)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return e.control(ctx, "pause", a, run.Pause{Reason: texts[0]})
 }
 
 // Resume ends a pause. Errors: as Pause.
 func (e *Executor) Resume(ctx context.Context, a Ask, reason string) (Outcome, error) {
-	return e.control(ctx, "resume", a, run.Resume{Reason: reason, Node: e.node})
+	texts, err := e.scrub(ctx, a.RunID, reason)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return e.control(ctx, "resume", a, run.Resume{Reason: texts[0], Node: e.node})
 }
 
 // DecideApproval ends a task's wait for a decision. task may be empty if only one waits.
 //
 // Errors: as Cancel; ErrRefused with code NOT_AWAITING_APPROVAL or APPROVAL_AMBIGUOUS.
 func (e *Executor) DecideApproval(ctx context.Context, a Ask, task, action, approver, comment string) (Outcome, error) {
-	scrubbed, err := e.scrub(ctx, a.RunID, comment)
+	texts, err := e.scrub(ctx, a.RunID, approver, comment)
 	if err != nil {
 		return Outcome{}, err
 	}
-	return e.control(ctx, "approval", a, run.DecideApproval{Task: task, Action: action, Approver: approver, Comment: scrubbed, Node: e.node})
+	return e.control(ctx, "approval", a, run.DecideApproval{Task: task, Action: action, Approver: texts[0], Comment: texts[1], Node: e.node})
 }
 
-// scrub masks the run's secrets in a text of somebody outside, which is stored in clear.
-func (e *Executor) scrub(ctx context.Context, runID, text string) (string, error) {
-	if text == "" {
-		return "", nil
+// scrub masks the run's secrets in texts of somebody outside, which are stored in clear.
+func (e *Executor) scrub(ctx context.Context, runID string, texts ...string) ([]string, error) {
+	if strings.Join(texts, "") == "" {
+		return texts, nil
 	}
 	_, session, err := e.folded(ctx, runID)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return session.Scrub(text), nil
+	for i := range texts {
+		texts[i] = session.Scrub(texts[i])
+	}
+	return texts, nil
 }
 
 // folded is a run as of its last stored event, with a session that knows its secrets.
@@ -160,12 +171,17 @@ func (e *Executor) visitOnce(ctx context.Context, kind string, a Ask, c run.Comm
 	if a.Key == "" {
 		return e.visit(ctx, kind, a, c)
 	}
+	// One at a time: of two at the same moment the second could find the run one step further, and
+	// approve what nobody has seen yet. Another process is told by the command's id.
+	lock := e.repeats.of(RunStream(a.RunID))
+	lock.Lock()
+	defer lock.Unlock()
 	if out, known, err := e.repeated(ctx, kind, a); known || err != nil {
 		return out, err
 	}
 	out, err := e.visit(ctx, kind, a, c)
 	if errors.Is(err, domain.ErrRefused) {
-		// Of two at the same moment the second is too late.
+		// Another process was first with the same request.
 		if out, known, again := e.repeated(ctx, kind, a); known && again == nil {
 			return out, nil
 		}

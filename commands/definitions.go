@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -70,8 +71,11 @@ type Change struct {
 	Graph       *definition.Graph // parsed without faults
 	// GraphAt is the JSON pointer of the graph in the client's body, for messages.
 	GraphAt string
-	// Expected is the version that the change was made on; 0 takes any.
-	Expected int
+	// Match are the versions that the change may be made on; nil takes any, an empty list none.
+	Match []int
+	// ID is that of what is created if it was derived from an idempotency key, "" for a new one; Key and
+	// Body are those of Ask.
+	ID, Key, Body string
 }
 
 // By says who asks, and for what trace.
@@ -86,48 +90,111 @@ type Workflow struct {
 	Position domain.Position // 0 where only an older version was asked for
 }
 
-// Create stores a new workflow and returns once it is durable. Name and Graph are required.
+// Create stores a new workflow and returns once it is durable. Name and Graph are required. A repeat
+// under the same key is answered with the workflow as it was made, whatever became of it since.
 //
 // Errors: ErrUnprocessable naming each field at fault, a secret that cannot be sealed where it stands
-// among them; ErrUnavailable if certainly nothing was stored; ErrIndeterminate if it may have been.
+// among them, or with code IDEMPOTENCY_KEY_REUSED; ErrUnavailable if certainly nothing was stored;
+// ErrIndeterminate if it may have been.
 func (d *Definitions) Create(ctx context.Context, c Change, by By) (Workflow, error) {
 	began := d.deps.Clock.Now()
-	w, err := d.write(ctx, d.deps.IDs.NewID(), "create", by, func(ctx context.Context, s *Session, have workflow.Stored) (workflow.StoredCommand, error) {
+	w, err := d.createOnce(ctx, c, by)
+	d.observe("create_workflow", began, err)
+	return w, err
+}
+
+// createOnce is create, but answers a repeat with what is there.
+func (d *Definitions) createOnce(ctx context.Context, c Change, by By) (Workflow, error) {
+	command, prefix := Ask{Key: c.Key, Body: c.Body}.commandID("create", d.deps.IDs)
+	if prefix == "" {
+		return d.create(ctx, d.deps.IDs.NewID(), command, c, by)
+	}
+	if w, known, err := d.made(ctx, c.ID, command); known || err != nil {
+		return w, err
+	}
+	w, err := d.create(ctx, c.ID, command, c, by)
+	if errors.Is(err, domain.ErrConflict) {
+		// Another request with this key was first.
+		w, _, err = d.made(ctx, c.ID, command)
+	}
+	return w, err
+}
+
+func (d *Definitions) create(ctx context.Context, id, command string, c Change, by By) (Workflow, error) {
+	return d.write(ctx, id, command, true, by, func(ctx context.Context, s *Session, have workflow.Stored) (workflow.StoredCommand, error) {
 		content, secrets, err := d.content(ctx, s, workflow.Content{Endpoint: workflow.EndpointDefault}, c)
 		return workflow.Create{ID: have.ID, Content: content, Secrets: secrets}, err
 	})
-	d.observe("create_workflow", began, err)
-	return w, err
+}
+
+// made gives what a creation by that command stored, if a workflow of the id is there.
+// Errors: ErrUnprocessable with code IDEMPOTENCY_KEY_REUSED if another command made it.
+func (d *Definitions) made(ctx context.Context, id, command string) (w Workflow, known bool, err error) {
+	stream := workflow.Stream(id)
+	page, err := d.deps.Log.ReadStream(ctx, stream, 0, 1)
+	if errors.Is(err, domain.ErrNotFound) || err == nil && len(page) == 0 {
+		return Workflow{}, false, nil
+	}
+	if err != nil {
+		return Workflow{}, false, fmt.Errorf("read %s: %w", stream, err)
+	}
+	m, err := wire.DecodeMetadata(page[0].Metadata)
+	if err != nil {
+		return Workflow{}, false, err
+	}
+	if m.CommandID != command {
+		return Workflow{}, true, KeyReused("create workflow", id)
+	}
+	e := &workflowEntry{stored: workflow.NewStored(), head: wire.NewHead()}
+	if err := e.take(&page[0]); err != nil {
+		return Workflow{}, false, fmt.Errorf("load %s: %w", stream, err)
+	}
+	return Workflow{Stored: e.stored, Position: e.position}, true, nil
 }
 
 // Update stores a new version. A mask in the graph keeps the secret it stands for, below a key that
 // names a secret or where the secret stands in the version before; a content that equals the stored one
 // makes no version.
 //
-// Errors: as Create; ErrNotFound for a workflow that does not exist or is deleted; ErrConflict with
-// code VERSION_CHANGED if it is not at Expected.
+// Errors: as Create; ErrNotFound for a workflow that does not exist or is deleted; ErrPrecondition with
+// code PRECONDITION_FAILED and details.version if it is at none of the versions of Match; ErrConflict if
+// others kept writing to it.
 func (d *Definitions) Update(ctx context.Context, id string, c Change, by By) (Workflow, error) {
 	began := d.deps.Clock.Now()
-	w, err := d.write(ctx, id, "update", by, func(ctx context.Context, s *Session, have workflow.Stored) (workflow.StoredCommand, error) {
+	w, err := d.write(ctx, id, "update:"+d.deps.IDs.NewID(), false, by, func(ctx context.Context, s *Session, have workflow.Stored) (workflow.StoredCommand, error) {
 		if have.Phase != workflow.StoredActive {
-			return workflow.Update{Expected: c.Expected}, nil // refused by the decider
+			return workflow.Update{}, nil // refused by the decider
+		}
+		if err := matches(have, c.Match); err != nil {
+			return nil, err
 		}
 		content, secrets, err := d.content(ctx, s, have.Content, c)
-		return workflow.Update{Content: content, Secrets: secrets, Expected: c.Expected}, err
+		return workflow.Update{Content: content, Secrets: secrets, Expected: have.Version()}, err
 	})
 	d.observe("update_workflow", began, err)
 	return w, err
 }
 
 // Delete ends a workflow (contract D23): it starts no more runs, those under way go on, and all of
-// its history stays. Errors: as Update.
-func (d *Definitions) Delete(ctx context.Context, id string, expected int, by By) (Workflow, error) {
+// its history stays. match is that of Change. Errors: as Update.
+func (d *Definitions) Delete(ctx context.Context, id string, match []int, by By) (Workflow, error) {
 	began := d.deps.Clock.Now()
-	w, err := d.write(ctx, id, "delete", by, func(context.Context, *Session, workflow.Stored) (workflow.StoredCommand, error) {
-		return workflow.Delete{Expected: expected}, nil
+	w, err := d.write(ctx, id, "delete:"+d.deps.IDs.NewID(), false, by, func(_ context.Context, _ *Session, have workflow.Stored) (workflow.StoredCommand, error) {
+		return workflow.Delete{}, matches(have, match)
 	})
 	d.observe("delete_workflow", began, err)
 	return w, err
+}
+
+// matches refuses a change that was made on another version than the one there. It is asked anew for each
+// state that a change is decided on, so nobody's write is lost between the look and the append.
+func matches(have workflow.Stored, versions []int) error {
+	if versions == nil || have.Phase != workflow.StoredActive || slices.Contains(versions, have.Version()) {
+		return nil
+	}
+	return domain.E(domain.KindPrecondition, "change workflow", have.ID, fmt.Sprintf(
+		"does not hold: the workflow is at version %d; read it and make the change again", have.Version())).
+		WithField("header/If-Match").WithCode("PRECONDITION_FAILED").WithDetails(map[string]any{"version": have.Version()})
 }
 
 func (d *Definitions) observe(command string, began time.Time, err error) {
@@ -191,11 +258,8 @@ type RunInput struct {
 	Only func(workflow.Stored) bool
 }
 
-// Started is a run begun by Execute.
-type Started struct {
-	Outcome
-	WorkflowVersion int
-}
+// Started is a run begun by Execute, with the version it is pinned to.
+type Started struct{ Outcome }
 
 // Execute starts a run of the newest version, which it stays with whatever happens to the workflow.
 //
@@ -209,6 +273,13 @@ func (d *Definitions) Execute(ctx context.Context, id string, in RunInput, by By
 }
 
 func (d *Definitions) execute(ctx context.Context, id string, in RunInput, by By) (Started, error) {
+	if in.ID != "" {
+		// The workflow may have gone on since, or be gone; the run has not.
+		out, known, err := d.deps.Starter.Repeated(ctx, StartRequest{ID: in.ID, BodySHA256: in.BodySHA256})
+		if known || err != nil {
+			return Started{Outcome: out}, err
+		}
+	}
 	entry, err := d.load(ctx, id)
 	if err != nil {
 		return Started{}, err
@@ -228,7 +299,10 @@ func (d *Definitions) execute(ctx context.Context, id string, in RunInput, by By
 		Source: cmp.Or(in.Source, SourceAPI), FlowName: entry.stored.Name, WorkflowID: entry.stored.ID, WorkflowVersion: entry.stored.Version(), Endpoint: entry.stored.Endpoint,
 		Definition: prepared.definition, Input: in.Input, BodySHA256: in.BodySHA256, Actor: by.Actor, Trace: by.Trace,
 	})
-	return Started{Outcome: out, WorkflowVersion: entry.stored.Version()}, err
+	if !out.Repeated {
+		out.WorkflowVersion = entry.stored.Version()
+	}
+	return Started{Outcome: out}, err
 }
 
 func unknownWorkflow(id string) error {

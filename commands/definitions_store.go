@@ -21,10 +21,10 @@ type decideFunc func(ctx context.Context, s *Session, have workflow.Stored) (wor
 
 // write decides a command over the newest state and appends at its exact revision. Somebody else's
 // write leads to a new decision; an unknown outcome to the same bytes again.
-func (d *Definitions) write(ctx context.Context, id, verb string, by By, decide decideFunc) (Workflow, error) {
-	cause := wire.Cause{Actor: by.Actor, CommandID: verb + ":" + d.deps.IDs.NewID(), CorrelationID: id, Traceparent: by.Trace}
+func (d *Definitions) write(ctx context.Context, id, command string, create bool, by By, decide decideFunc) (Workflow, error) {
+	cause := wire.Cause{Actor: by.Actor, CommandID: command, CorrelationID: id, Traceparent: by.Trace}
 	for try := 0; ; try++ {
-		w, retry, err := d.tryWrite(ctx, id, verb == "create", cause, decide)
+		w, retry, err := d.tryWrite(ctx, id, create, cause, decide)
 		if !retry || try == writeAttemptsMax-1 {
 			return w, err
 		}
@@ -72,7 +72,7 @@ func (d *Definitions) tryWrite(ctx context.Context, id string, create bool, caus
 	}
 	appended, err := d.append(ctx, stream, entry.head.Revision, pending)
 	if err != nil {
-		return Workflow{}, errors.Is(err, domain.ErrConflict), err
+		return Workflow{}, !create && errors.Is(err, domain.ErrConflict), err
 	}
 	d.cache.put(&workflowEntry{stored: next, head: head, position: appended.Position})
 	d.note(appended.Position)

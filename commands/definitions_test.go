@@ -205,13 +205,13 @@ func TestDefinitions_RunsStayWithTheirVersion(t *testing.T) {
 	require.Equal(t, graph, l.shown(t, old))
 	require.Equal(t, "Support flow", old.Name)
 
-	deleted, err := l.Delete(t.Context(), w.ID, 0, somebody)
+	deleted, err := l.Delete(t.Context(), w.ID, nil, somebody)
 	require.NoError(t, err)
 	require.Equal(t, workflow.StoredDeleted, deleted.Phase)
 	for what, err := range map[string]error{
 		"execute": errOf(l.Execute(t.Context(), w.ID, commands.RunInput{Input: []byte(`{}`)}, somebody)),
 		"get":     errOf(l.Get(t.Context(), w.ID, 0)), "get old": errOf(l.Get(t.Context(), w.ID, 1)),
-		"update": errOf(l.Update(t.Context(), w.ID, change, somebody)), "delete": errOf(l.Delete(t.Context(), w.ID, 0, somebody)),
+		"update": errOf(l.Update(t.Context(), w.ID, change, somebody)), "delete": errOf(l.Delete(t.Context(), w.ID, nil, somebody)),
 	} {
 		require.ErrorIs(t, err, domain.ErrNotFound, what)
 	}
@@ -228,7 +228,7 @@ func TestDefinitions_Unknown(t *testing.T) {
 	for _, id := range []string{"none", "", "\x00", strings.Repeat("x", 600), "lao-0011223344556677"} {
 		for what, err := range map[string]error{
 			"get": errOf(l.Get(t.Context(), id, 0)), "execute": errOf(l.Execute(t.Context(), id, commands.RunInput{Input: []byte(`{}`)}, somebody)),
-			"update": errOf(l.Update(t.Context(), id, l.change(t, "n", `{"nodes":[]}`), somebody)), "delete": errOf(l.Delete(t.Context(), id, 0, somebody)),
+			"update": errOf(l.Update(t.Context(), id, l.change(t, "n", `{"nodes":[]}`), somebody)), "delete": errOf(l.Delete(t.Context(), id, nil, somebody)),
 		} {
 			require.ErrorIs(t, err, domain.ErrNotFound, "%s %q", what, id)
 		}
@@ -240,12 +240,12 @@ func TestDefinitions_Unknown(t *testing.T) {
 		require.ErrorIs(t, err, domain.ErrNotFound, version)
 	}
 	change := l.change(t, "m", `{"nodes":[]}`)
-	change.Expected = 2
+	change.Match = []int{2, 3}
 	_, err = l.Update(t.Context(), w.ID, change, somebody)
-	require.ErrorIs(t, err, domain.ErrConflict)
-	_, err = l.Delete(t.Context(), w.ID, 2, somebody)
-	require.ErrorIs(t, err, domain.ErrConflict)
-	change.Expected = 1
+	require.ErrorIs(t, err, domain.ErrPrecondition)
+	_, err = l.Delete(t.Context(), w.ID, []int{}, somebody)
+	require.ErrorIs(t, err, domain.ErrPrecondition)
+	change.Match = []int{1}
 	_, err = l.Update(t.Context(), w.ID, change, somebody)
 	require.NoError(t, err)
 }
@@ -286,7 +286,7 @@ func TestDefinitions_CacheIsNeverStale(t *testing.T) {
 		require.Equal(t, fmt.Sprintf("v%d", i), got.Name)
 		require.Equal(t, i, got.Version())
 	}
-	_, err = here.Delete(t.Context(), w.ID, 0, somebody)
+	_, err = here.Delete(t.Context(), w.ID, nil, somebody)
 	require.NoError(t, err)
 	_, err = there.Get(t.Context(), w.ID, 0)
 	require.ErrorIs(t, err, domain.ErrNotFound)

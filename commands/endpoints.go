@@ -2,11 +2,14 @@ package commands
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"quipu/domain"
@@ -46,7 +49,16 @@ func NewEndpoints(deps EndpointDeps) *Endpoints {
 	return &Endpoints{deps: deps, cache: newEndpointCache()}
 }
 
-// NewEndpoint is an endpoint just made. Key is in no store: whoever loses it makes another endpoint.
+// EndpointRequest asks for an endpoint. Key and Body are those of Ask.
+type EndpointRequest struct {
+	Slug      string
+	Key, Body string
+	By
+}
+
+// NewEndpoint is an endpoint just made. Key is in no store: whoever loses it makes another endpoint. It
+// is "" in the answer to a repeat, for it was shown then, and a key that could be derived again from what
+// a client sends to be safe would be no secret.
 type NewEndpoint struct {
 	endpoint.Created
 	Key       string
@@ -60,24 +72,40 @@ type NewEndpoint struct {
 // Errors: ErrUnprocessable naming slug; ErrUnavailable if certainly nothing was stored;
 // ErrIndeterminate if it may have been.
 func (e *Endpoints) Create(ctx context.Context, slug string, by By) (NewEndpoint, error) {
+	return e.CreateOnce(ctx, EndpointRequest{Slug: slug, By: by})
+}
+
+// CreateOnce is Create, but answers a repeat under the same key with the endpoint that is there. Another
+// slug under that key is another endpoint, since the slug is part of its id.
+//
+// Errors: as Create; ErrUnprocessable with code IDEMPOTENCY_KEY_REUSED if the key stood for another body
+// with that slug.
+func (e *Endpoints) CreateOnce(ctx context.Context, q EndpointRequest) (NewEndpoint, error) {
 	began := e.deps.Clock.Now()
-	made, err := e.create(ctx, slug, by)
+	made, err := e.create(ctx, q)
 	if e.deps.Hooks.Command != nil {
 		e.deps.Hooks.Command("create_endpoint", e.deps.Clock.Now().Sub(began), err)
 	}
 	return made, err
 }
 
-func (e *Endpoints) create(ctx context.Context, slug string, by By) (NewEndpoint, error) {
-	if err := endpoint.CheckSlug(slug); err != nil {
+func (e *Endpoints) create(ctx context.Context, q EndpointRequest) (NewEndpoint, error) {
+	if err := endpoint.CheckSlug(q.Slug); err != nil {
 		return NewEndpoint{}, err
 	}
+	command, prefix := Ask{Key: q.Key, Body: q.Body}.commandID("create_endpoint", e.deps.IDs)
 	for try := 0; ; try++ {
+		id := q.Slug + "-" + hex.EncodeToString(e.suffix(q.Key, try))
+		if prefix != "" {
+			if made, known, err := e.made(ctx, id, command, prefix); known || err != nil {
+				return made, err
+			}
+		}
 		made := NewEndpoint{Key: endpointKeyPrefix + base64.RawURLEncoding.EncodeToString(e.random(endpointKeyRandom))}
-		made.Created = endpoint.Created{ID: slug + "-" + hex.EncodeToString(e.random(endpointIDRandom)), Slug: slug, KeyHash: endpoint.HashKey(made.Key)}
+		made.Created = endpoint.Created{ID: id, Slug: q.Slug, KeyHash: endpoint.HashKey(made.Key)}
 		head := wire.NewHead()
 		made.CreatedAt = head.Instant(e.deps.Clock.Now())
-		cause := wire.Cause{Actor: by.Actor, CommandID: "create_endpoint:" + e.deps.IDs.NewID(), CorrelationID: made.ID, Traceparent: by.Trace}
+		cause := wire.Cause{Actor: q.Actor, CommandID: command, CorrelationID: made.ID, Traceparent: q.Trace}
 		typ, data := wire.EncodeEndpointCreated(made.Created)
 		event, _ := wire.Seal(endpoint.Stream(made.ID), head, made.CreatedAt, cause, typ, data)
 		at, err := e.append(ctx, endpoint.Stream(made.ID), event)
@@ -85,10 +113,52 @@ func (e *Endpoints) create(ctx context.Context, slug string, by By) (NewEndpoint
 		case err == nil:
 			made.Position = at.Position
 			return made, nil
-		case !errors.Is(err, domain.ErrConflict) || try == writeAttemptsMax-1: // a conflict: the id is taken
+		case !errors.Is(err, domain.ErrConflict):
+			return NewEndpoint{}, err
+		case prefix != "":
+			// The id is taken: by another request with this key, or, hardly ever, by another key's.
+			if made, known, err := e.made(ctx, id, command, prefix); known || err != nil {
+				return made, err
+			}
+		}
+		if try == writeAttemptsMax-1 {
 			return NewEndpoint{}, err
 		}
 	}
+}
+
+// suffix is what tells endpoints of one slug apart: derived from the key of a request that has one, so
+// that a repeat meets what is there, else random.
+func (e *Endpoints) suffix(key string, try int) []byte {
+	if key == "" {
+		return e.random(endpointIDRandom)
+	}
+	sum := sha256.Sum256(strconv.AppendInt([]byte("endpoint\x00"+key+"\x00"), int64(try), 10))
+	return sum[:endpointIDRandom]
+}
+
+// made looks for the endpoint that an earlier request with the same key made under an id. One that
+// another key made is not known here. Errors: ErrUnprocessable with code IDEMPOTENCY_KEY_REUSED.
+func (e *Endpoints) made(ctx context.Context, id, command, prefix string) (made NewEndpoint, known bool, err error) {
+	page, err := e.deps.Log.ReadStream(ctx, endpoint.Stream(id), 0, 1)
+	if errors.Is(err, domain.ErrNotFound) || err == nil && len(page) == 0 {
+		return NewEndpoint{}, false, nil
+	}
+	if err != nil {
+		return NewEndpoint{}, false, fmt.Errorf("read %s: %w", endpoint.Stream(id), err)
+	}
+	m, err := wire.DecodeMetadata(page[0].Metadata)
+	switch {
+	case err != nil:
+		return NewEndpoint{}, false, err
+	case !strings.HasPrefix(m.CommandID, prefix):
+		return NewEndpoint{}, false, nil
+	case m.CommandID != command:
+		return NewEndpoint{}, true, KeyReused("create endpoint", id)
+	}
+	made = NewEndpoint{CreatedAt: m.At, Position: page[0].Position}
+	made.Created, err = wire.DecodeEndpointCreated(page[0].Type, page[0].Data)
+	return made, true, err
 }
 
 func (e *Endpoints) random(n int) []byte {

@@ -135,7 +135,7 @@ func TestD15_NamesAreCheckedAgainstTheWorkflow(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, second, l.started(t, out.RunID).WorkflowID)
 
-	_, err = l.Delete(t.Context(), second, 0, somebody)
+	_, err = l.Delete(t.Context(), second, nil, somebody)
 	require.NoError(t, err)
 	_, err = invocations.Start(t.Context(), invocation("search"))
 	require.ErrorIs(t, err, domain.ErrNotFound, "a deleted workflow is never run")
@@ -193,7 +193,7 @@ func TestD12_InvocationsWithAKeyAreOneRun(t *testing.T) {
 	}
 	l.await(t, ids[0])
 	// By another connection, with other metadata, after the end, and after the workflow is gone.
-	_, err := l.Delete(t.Context(), id, 0, somebody)
+	_, err := l.Delete(t.Context(), id, nil, somebody)
 	require.NoError(t, err)
 	q.ConnectionID, q.Metadata = "ws_2", nil
 	out, err := invocations.Start(t.Context(), q)

@@ -49,10 +49,11 @@ type Outcome struct {
 	Revision domain.Revision // of the last event of the run the command led to or met
 	Position domain.Position // of the last event of the append it is in; 0 if the command led to no event
 	State    *run.State
-	// Repeated says that an earlier request with the same idempotency key did it. FlowName and RunName
-	// are those of a repeated start.
+	// Repeated says that an earlier request with the same idempotency key did it. FlowName, RunName and
+	// WorkflowVersion are those of a repeated start.
 	Repeated          bool
 	FlowName, RunName string
+	WorkflowVersion   int
 }
 
 func (e *envelope) answer(o Outcome, err error) {

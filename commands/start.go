@@ -118,7 +118,10 @@ func (e *Executor) repeatedStart(ctx context.Context, q StartRequest) (out Outco
 	case started.BodySHA256 != q.BodySHA256:
 		return Outcome{}, true, KeyReused("start run", q.ID)
 	}
-	return Outcome{RunID: q.ID, Position: page[0].Position, Repeated: true, FlowName: started.FlowName, RunName: started.RunName}, true, nil
+	return Outcome{
+		RunID: q.ID, Position: page[0].Position, Repeated: true,
+		FlowName: started.FlowName, RunName: started.RunName, WorkflowVersion: started.WorkflowVersion,
+	}, true, nil
 }
 
 // KeyReused refuses a request whose idempotency key stood for another one.

@@ -24,11 +24,13 @@ const (
 	KindCorrupt                     // stored data cannot be read; stop and alert
 	KindUnauthenticated             // no key, or one that is not known; send the right one
 	KindForbidden                   // whoever asks may not, key or not; do not retry
+	KindPrecondition                // a condition that the caller set does not hold; read, then decide anew
 )
 
 var kindNames = [...]string{
 	"internal", "invalid", "unprocessable", "not found", "refused", "conflict", "exhausted",
 	"unavailable", "indeterminate", "canceled", "deadline", "corrupt", "unauthenticated", "forbidden",
+	"precondition failed",
 }
 
 // String returns the kind's lower-case name.
@@ -115,6 +117,7 @@ var (
 
 	ErrUnauthenticated error = sentinel(KindUnauthenticated)
 	ErrForbidden       error = sentinel(KindForbidden)
+	ErrPrecondition    error = sentinel(KindPrecondition)
 )
 
 // KindOf returns the kind of the first *Error in err's chain, KindInternal if there is none.

@@ -16,7 +16,7 @@ var sentinels = map[domain.Kind]error{
 	domain.KindRefused: domain.ErrRefused, domain.KindConflict: domain.ErrConflict, domain.KindExhausted: domain.ErrExhausted,
 	domain.KindUnavailable: domain.ErrUnavailable, domain.KindIndeterminate: domain.ErrIndeterminate, domain.KindCanceled: domain.ErrCanceled,
 	domain.KindDeadline: domain.ErrDeadline, domain.KindCorrupt: domain.ErrCorrupt,
-	domain.KindUnauthenticated: domain.ErrUnauthenticated, domain.KindForbidden: domain.ErrForbidden,
+	domain.KindUnauthenticated: domain.ErrUnauthenticated, domain.KindForbidden: domain.ErrForbidden, domain.KindPrecondition: domain.ErrPrecondition,
 }
 
 func TestError_MatchesTheSentinelOfItsKindOnly(t *testing.T) {

@@ -30,6 +30,7 @@ var statusOf = [...]int{
 
 	domain.KindUnauthenticated: fiber.StatusUnauthorized,
 	domain.KindForbidden:       fiber.StatusForbidden,
+	domain.KindPrecondition:    fiber.StatusPreconditionFailed,
 }
 
 // Status is the HTTP status of a kind; 500 for a kind it does not know.

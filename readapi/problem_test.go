@@ -23,7 +23,7 @@ func TestProblem_StatusPerKind(t *testing.T) {
 		domain.KindInternal: 500, domain.KindInvalid: 400, domain.KindUnprocessable: 422, domain.KindNotFound: 404,
 		domain.KindRefused: 409, domain.KindConflict: 409, domain.KindExhausted: 429, domain.KindUnavailable: 503,
 		domain.KindIndeterminate: 503, domain.KindCanceled: 499, domain.KindDeadline: 504, domain.KindCorrupt: 500, 200: 500,
-		domain.KindUnauthenticated: 401, domain.KindForbidden: 403,
+		domain.KindUnauthenticated: 401, domain.KindForbidden: 403, domain.KindPrecondition: 412,
 	} {
 		require.Equal(t, want, readapi.Status(kind), kind.String())
 	}

@@ -16,7 +16,7 @@ import (
 
 // EndpointMaker is what the routes need of the endpoints.
 type EndpointMaker interface {
-	Create(ctx context.Context, slug string, by commands.By) (commands.NewEndpoint, error)
+	CreateOnce(ctx context.Context, q commands.EndpointRequest) (commands.NewEndpoint, error)
 }
 
 // Endpoints serves the writing half of /api/endpoints (contract D15).
@@ -31,15 +31,21 @@ func (e *Endpoints) Register(app fiber.Router) {
 	app.Post("/api/endpoints", e.create)
 }
 
-// create answers with the key, which is shown this once: the log holds its hash alone.
+// create answers with the key, which is shown this once: the log holds its hash alone, and the answer to
+// a repeat null.
 func (e *Endpoints) create(c *fiber.Ctx) error {
-	slug, err := parseEndpoint(ownBody(c))
+	body := ownBody(c)
+	slug, err := parseEndpoint(body)
+	if err != nil {
+		return err
+	}
+	repeat, err := repeatOf(c, body)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), e.Timeout)
 	defer cancel()
-	made, err := e.Endpoints.Create(ctx, slug, by(c))
+	made, err := e.Endpoints.CreateOnce(ctx, commands.EndpointRequest{Slug: slug, Key: repeat.key, Body: repeat.body, By: by(c)})
 	if err != nil {
 		var fault *domain.Error
 		if errors.As(err, &fault) && fault.Field == "slug" {
@@ -54,11 +60,18 @@ func (e *Endpoints) create(c *fiber.Ctx) error {
 	c.Location("/api/endpoints/" + url.PathEscape(made.ID))
 	b := rawjson.AppendString(append(make([]byte, 0, 320), `{"endpoint":`...), made.ID)
 	b = rawjson.AppendString(append(b, `,"slug":`...), made.Slug)
-	b = rawjson.AppendString(append(b, `,"api_key":`...), made.Key)
+	if made.Key == "" {
+		b = rawjson.AppendString(append(b, `,"api_key":null,"message":`...), keyWasShown)
+	} else {
+		b = rawjson.AppendString(append(b, `,"api_key":`...), made.Key)
+	}
 	b = rawjson.AppendString(append(b, `,"created_at":`...), made.CreatedAt.Format(domain.TimeLayout))
 	b = rawjson.AppendString(append(b, `,"position":`...), position)
 	return sendData(c, append(b, '}'))
 }
+
+// keyWasShown stands beside a key that is null.
+const keyWasShown = "an earlier request with this Idempotency-Key made the endpoint; its api_key was shown in the answer to that and is stored nowhere. Make another endpoint with a new key if it was lost"
 
 // parseEndpoint reads {slug}; other members are passed over, as in the other bodies of /api.
 // Errors: ErrInvalid if it is no JSON; ErrUnprocessable naming the field.

@@ -107,6 +107,7 @@ func runDAGOperations() []apidoc.Operation {
 			Method: "POST", Path: "/run-dag", ID: "runDAG", Tag: "runs", Key: apidoc.KeyBySetting,
 			Summary: "Start a run of a flow that comes with the request",
 			Doc:     "The contract of LAO's editor; `/run-dag/` is the same. Connect to `/ws/{flow_name}/{run_name}` for its events.",
+			Headers: apidoc.Headers(apidoc.IdempotencyKey),
 			Body: &apidoc.Body{
 				Of:      apidoc.AnyOf{runDAGBody{}, wrappedRunDAGBody{}},
 				Example: `{"flow_name":"greeting","run_name":"monday","tasks":[{"name":"inputs","function":"inputs","params":{}},{"name":"check","function":"conditional","params":{"config":{"condition_expression":"input.n > 1"}}}],"edges":[],"default_inputs":{"n":2}}`,
@@ -122,7 +123,7 @@ func runDAGOperations() []apidoc.Operation {
 				badGraph,
 				{Status: 409, Code: "RUN_NAME_TAKEN", Field: "run_name", Message: "the run 0192f0c1-7c1e-7000-8000-000000000001 of this name has not ended"},
 				{Status: 422, Code: "INVALID_NAME", Field: "flow_name", Message: "is empty"},
-				overloaded,
+				overloaded, badKey, keyReused, spent,
 				{Status: 422, Code: "INVALID_BODY", Field: "/tasks", Message: "must be an array of tasks"},
 				{Status: 422, Code: "INVALID_JSON", Field: "body", Message: "is empty; send a JSON object with tasks and flow_name"},
 			}, notSealed, notDone),
@@ -142,9 +143,10 @@ func runDAGOperations() []apidoc.Operation {
 			Summary: "Cancel a run",
 			Doc:     "The answer follows the recorded event; nothing of the run begins after it.",
 			Params:  map[string]string{"id": "The execution; exec_<id> is the same."},
+			Headers: apidoc.Headers(apidoc.IdempotencyKey),
 			Answers: []apidoc.Answer{{Status: 202, Doc: "It is cancelled.", Of: apidoc.Data[cancelledData]{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
 			Refusals: refusals([]apidoc.Refusal{
-				badID, noExecution, {Status: 409, Code: "RUN_ENDED", Message: "the run has already ended as completed"}, busy,
+				badID, noExecution, {Status: 409, Code: "RUN_ENDED", Message: "the run has already ended as completed"}, busy, badKey, keyReused,
 			}, notDone),
 		},
 	}

@@ -51,7 +51,7 @@ type published struct {
 }
 
 var (
-	runEnded     = apidoc.Refusal{Status: 409, Code: "RUN_ENDED", Message: "the run has already ended as completed"}
+	runEnded  = apidoc.Refusal{Status: 409, Code: "RUN_ENDED", Message: "the run has already ended as completed"}
 	badKey    = apidoc.Refusal{Status: 400, Code: "INVALID_KEY", Field: "header/Idempotency-Key", Message: "must have 1 to 255 printable ASCII characters"}
 	keyReused = apidoc.Refusal{Status: 422, Code: "IDEMPOTENCY_KEY_REUSED", Field: "header/Idempotency-Key", Message: "stood for a request with another body; use a new key for a new request"}
 	longText  = apidoc.Refusal{Status: 422, Code: "REASON_TOO_LONG", Field: "/reason", Message: "is longer than 4096 bytes; give a shorter reason"}
@@ -118,7 +118,8 @@ func controlOperations() []apidoc.Operation {
 			Body:    &apidoc.Body{Of: apidoc.Any(nil), Optional: true, Doc: "Any JSON; null if left out.", Example: `{"order":17}`},
 			Answers: []apidoc.Answer{{Status: 202, Doc: "It is recorded.", Of: apidoc.Data[signalled]{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
 			Refusals: refusals(ofRun, []apidoc.Refusal{
-				badEscape, badName, tooLarge, secretKey, {Status: 409, Code: "TOO_MANY_SIGNALS", Message: "the run has got 1000 signals, it takes no more"},
+				badEscape, badName, tooLarge, secretKey,
+				{Status: 409, Code: "TOO_MANY_SIGNALS", Message: "the run has got 1000 signals, it takes no more"},
 				{Status: 409, Code: "CONFLICT", Message: "its secrets were sealed by another session"},
 			}),
 		},

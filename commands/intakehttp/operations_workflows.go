@@ -88,45 +88,57 @@ func workflowOperations() []apidoc.Operation {
 		badAPIBody[0],
 		apidoc.Refusal{Status: 422, Code: "INVALID_WORKFLOW", Field: "/nodes/0/type", Message: `"rm_rf" is no node type of this server; use one of: agent, api_call, …`},
 	)
-	changed := apidoc.Refusal{Status: 409, Code: "VERSION_CHANGED", Field: "id", Message: "is at version 3, not 2; read it and make the change again"}
+	changed := []apidoc.Refusal{
+		{Status: 400, Code: "INVALID_ETAG", Field: "header/If-Match", Message: `must be * or at most 50 ETags such as "3"`},
+		{
+			Status: 412, Code: "PRECONDITION_FAILED", Field: "header/If-Match",
+			Message: "does not hold: the workflow is at version 3; read it and make the change again", Details: map[string]any{"version": 3},
+		},
+		{Status: 409, Code: "CONFLICT", Message: "others keep writing to it"},
+	}
 	id := map[string]string{"id": "The workflow."}
 	return []apidoc.Operation{
 		{
 			Method: "POST", Path: "/api/workflows", ID: "createWorkflow", Tag: "workflows",
 			Summary: "Store a workflow",
-			Doc:     "The graph may stand under `definition` or beside the name. Members of it that are not read here are kept and shown as they were.",
+			Doc:     "The graph may stand under `definition` or beside the name. Members of it that are not read here are kept and shown as they were. A repeat under the same Idempotency-Key answers with the workflow as it was made.",
+			Headers: apidoc.Headers(apidoc.IdempotencyKey),
 			Body: &apidoc.Body{Of: createWorkflowBody{}, Example: workflowExample, Examples: map[string]string{
 				"waiting": `{"name":"patience","nodes":[{"id":"start","type":"trigger"},{"id":"night","type":"timer","config":{"duration":"8h"}},{"id":"done","type":"end"}],"edges":[{"source":"start","target":"night"},{"source":"night","target":"done"}]}`,
 				"nested":  `{"name":"greeting","endpoint":"default","definition":{"nodes":[{"id":"start","type":"trigger"},{"id":"done","type":"end"}],"edges":[{"source":"start","target":"done"}]}}`,
 			}},
-			Answers:  []apidoc.Answer{{Status: 201, Doc: "It is stored.", Of: apidoc.Data[workflowShown]{}, Headers: apidoc.Headers(apidoc.Location, apidoc.QuipuPosition)}},
-			Refusals: refusals(graphRefusals, notDone),
+			Answers:  []apidoc.Answer{{Status: 201, Doc: "It is stored.", Of: apidoc.Data[workflowShown]{}, Headers: apidoc.Headers(apidoc.Location, apidoc.QuipuPosition, apidoc.ETag)}},
+			Refusals: refusals(graphRefusals, []apidoc.Refusal{badKey, keyReused}, notDone),
 		},
 		{
 			Method: "PUT", Path: "/api/workflows/:id", ID: "updateWorkflow", Tag: "workflows",
 			Summary:  "Make a new version of a workflow",
 			Doc:      "What is missing stays as it is. Runs go on with the version they were started with.",
 			Params:   id,
+			Headers:  apidoc.Headers(apidoc.IfMatch),
 			Body:     &apidoc.Body{Of: updateWorkflowBody{}, Example: `{"description":"says hello"}`, Examples: map[string]string{"graph": workflowExample}},
-			Answers:  []apidoc.Answer{{Status: 200, Of: apidoc.Data[workflowShown]{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
-			Refusals: refusals([]apidoc.Refusal{badID, noWorkflow}, graphRefusals, []apidoc.Refusal{changed}, notDone),
+			Answers:  []apidoc.Answer{{Status: 200, Of: apidoc.Data[workflowShown]{}, Headers: apidoc.Headers(apidoc.QuipuPosition, apidoc.ETag)}},
+			Refusals: refusals([]apidoc.Refusal{badID, noWorkflow}, graphRefusals, changed, notDone),
 		},
 		{
 			Method: "DELETE", Path: "/api/workflows/:id", ID: "deleteWorkflow", Tag: "workflows",
 			Summary:  "Delete a workflow",
 			Doc:      "It cannot be read or executed any more; its executions and events stay.",
 			Params:   id,
+			Headers:  apidoc.Headers(apidoc.IfMatch),
 			Answers:  []apidoc.Answer{{Status: 200, Of: apidoc.Data[deletedWorkflow]{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
-			Refusals: refusals([]apidoc.Refusal{badID, noWorkflow, changed}, notDone),
+			Refusals: refusals([]apidoc.Refusal{badID, noWorkflow}, changed, notDone),
 		},
 		{
 			Method: "POST", Path: "/api/workflows/:id/execute", ID: "executeWorkflow", Tag: "workflows",
 			Summary: "Start a run of a workflow's newest version",
+			Doc:     "A repeat under the same Idempotency-Key answers with the run that is there and the version that it is pinned to.",
+			Headers: apidoc.Headers(apidoc.IdempotencyKey),
 			Params:  id,
 			Body:    &apidoc.Body{Of: executeBody{}, Optional: true, Example: `{"input_data":{"n":2}}`},
 			Answers: []apidoc.Answer{{Status: 202, Doc: "It is recorded and runs.", Of: apidoc.Data[startedExecution]{}, Headers: apidoc.Headers(apidoc.Location, apidoc.QuipuPosition)}},
 			Refusals: refusals([]apidoc.Refusal{
-				badID, noWorkflow, badGraph, overloaded,
+				badID, noWorkflow, badGraph, overloaded, badKey, keyReused, spent,
 				{Status: 400, Code: "INVALID_WORKFLOW", Field: "/nodes/0/type", Message: "is no node type of this server any more"},
 			}, badAPIBody, notSealed, notDone),
 		},

@@ -19,7 +19,7 @@ import (
 type Definitions interface {
 	Create(ctx context.Context, c commands.Change, by commands.By) (commands.Workflow, error)
 	Update(ctx context.Context, id string, c commands.Change, by commands.By) (commands.Workflow, error)
-	Delete(ctx context.Context, id string, expected int, by commands.By) (commands.Workflow, error)
+	Delete(ctx context.Context, id string, match []int, by commands.By) (commands.Workflow, error)
 	Execute(ctx context.Context, id string, in commands.RunInput, by commands.By) (commands.Started, error)
 	// Show gives the graph as clients see it.
 	Show(ctx context.Context, w commands.Workflow) ([]byte, error)
@@ -49,10 +49,16 @@ func by(c *fiber.Ctx) commands.By {
 func actor(c *fiber.Ctx, via string) wire.Actor { return commands.ActorOf(c.UserContext(), via) }
 
 func (w *Workflows) create(c *fiber.Ctx) error {
-	change, err := parseWorkflow(ownBody(c), true, w.Registry)
+	body := ownBody(c)
+	change, err := parseWorkflow(body, true, w.Registry)
 	if err != nil {
 		return err
 	}
+	repeat, err := repeatOf(c, body)
+	if err != nil {
+		return err
+	}
+	change.ID, change.Key, change.Body = repeat.id(), repeat.key, repeat.body
 	ctx, cancel := context.WithTimeout(c.UserContext(), w.Timeout)
 	defer cancel()
 	stored, err := w.Definitions.Create(ctx, change, by(c))
@@ -73,6 +79,9 @@ func (w *Workflows) update(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	if change.Match, err = ifMatch(c); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), w.Timeout)
 	defer cancel()
 	stored, err := w.Definitions.Update(ctx, id, change, by(c))
@@ -88,6 +97,7 @@ func (w *Workflows) answer(ctx context.Context, c *fiber.Ctx, stored commands.Wo
 		return err
 	}
 	position := w.position(c, stored.Position)
+	setETag(c, stored.Version())
 	return sendData(c, stored.Show(graph, position).AppendJSON(make([]byte, 0, len(graph)+512)))
 }
 
@@ -103,9 +113,13 @@ func (w *Workflows) delete(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	match, err := ifMatch(c)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), w.Timeout)
 	defer cancel()
-	stored, err := w.Definitions.Delete(ctx, id, 0, by(c))
+	stored, err := w.Definitions.Delete(ctx, id, match, by(c))
 	if err != nil {
 		return knownWorkflow(err)
 	}

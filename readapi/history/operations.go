@@ -251,8 +251,11 @@ func Operations() []apidoc.Operation {
 		},
 		{
 			Method: "GET", Path: "/api/workflows/:id", ID: "getWorkflow", Tag: "workflows", Summary: "Read a workflow",
-			Params: workflow, Query: versionParams{},
-			Answers:  []apidoc.Answer{{Status: 200, Of: apidoc.Data[workflowListed]{}}},
+			Params: workflow, Query: versionParams{}, Headers: apidoc.Headers(apidoc.IfNoneMatch),
+			Answers: []apidoc.Answer{
+				{Status: 200, Of: apidoc.Data[workflowListed]{}, Headers: apidoc.Headers(apidoc.ETag)},
+				{Status: 304, Doc: "It is as it was.", Headers: apidoc.Headers(apidoc.ETag)},
+			},
 			Refusals: with(byIDRefusals, noWorkflow, noVersion, apidoc.Refusal{Status: 422, Code: "INVALID_QUERY", Field: "query/version", Message: "must be an integer from 1 to 2147483647"}),
 		},
 		{

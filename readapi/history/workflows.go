@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -72,6 +73,11 @@ func (r *Routes) workflow(c *fiber.Ctx) error {
 	stored, position, err := r.deps.Definitions.Get(ctx, id, version)
 	if err != nil {
 		return knownWorkflow(err)
+	}
+	// A version never changes, so its number names all that is shown of it.
+	c.Set(fiber.HeaderETag, strconv.Quote(strconv.Itoa(stored.Version())))
+	if c.Get(fiber.HeaderIfNoneMatch) != "" && c.Fresh() {
+		return c.SendStatus(fiber.StatusNotModified)
 	}
 	shown := ""
 	if position > 0 {
