@@ -64,7 +64,7 @@ func offeredKey(c *fiber.Ctx) (key, protocol string) {
 // another form, so that both have one set of rules.
 func (r *request) parse(query func(string) string) error {
 	if types := query("types"); types != "" {
-		known := Names()
+		known := append(Names(), TypeDelta)
 		r.types = map[string]bool{}
 		for t := range strings.SplitSeq(types, ",") {
 			t = strings.TrimSpace(t)

@@ -197,10 +197,13 @@ func (s *session) turn(ctx context.Context, e *execution, dst []byte) ([]byte, e
 	}
 	if len(e.queue) == 0 {
 		events, err := e.reader.Poll(ctx)
-		if err != nil || len(events) == 0 {
+		if err != nil {
 			return dst, err
 		}
 		e.queue = events
+		if dst = s.deltas(e, dst); len(events) == 0 {
+			return dst, nil
+		}
 	}
 	for n := 0; n < turnEvents && len(e.queue) > 0 && len(dst) < readapi.BatchBytes; n++ {
 		event := e.queue[0]

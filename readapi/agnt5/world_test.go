@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 type world struct {
 	t         testing.TB
 	log       *memory.Log
+	hub       *eventbus.Hub
 	clock     *clocktest.Virtual
 	endpoints *commands.Endpoints
 	sockets   *readapi.Sockets
@@ -78,6 +79,7 @@ func newWorld(t testing.TB, options ...option) *world {
 
 	connected := make(chan struct{}, 10)
 	hub := eventbus.New(w.log, w.subscribe, w.clock, eventbus.Options{Hooks: eventbus.Hooks{Connected: func(domain.Position) { connected <- struct{}{} }}})
+	w.hub = hub
 	ctx, cancel := context.WithCancel(context.Background())
 	hubDone := make(chan error, 1)
 	go func() { hubDone <- hub.Run(ctx) }()
