@@ -1,33 +1,44 @@
 package node
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
-	"strings"
 
+	"quipu/domain"
 	"quipu/domain/rawjson"
 )
 
-// Bounds of a schema that a definition brings along.
+// Bounds of a schema that a definition brings along, and of the work of checking with it. They count
+// what is to be done and no time, so that a document is checked everywhere or nowhere.
 const (
 	// GivenSchemaBytesMax is the longest.
 	GivenSchemaBytesMax = 64 << 10
-	// GivenSchemaSizeMax is the most values in it with every $ref written out: what refers twice to
-	// what refers twice grows without its text growing.
+	// GivenSchemaSizeMax is the largest: its values with every $ref written out (what refers twice to what
+	// refers twice grows without its text growing), and the steps of its patterns.
 	GivenSchemaSizeMax = 10_000
-	// GivenWorkMax bounds the size of a schema times the bytes of the document checked with it.
-	GivenWorkMax = 4 << 20
-	// patternSize is what a pattern counts among the values: matching one costs more than comparing.
-	patternSize = 50
+	// GivenWorkMax bounds the size of a schema times the weight of the document checked with it: its values,
+	// keys included, and one for each 64 bytes. The worst document takes about a microsecond and 400 bytes of
+	// memory for each: it breaks every rule everywhere.
+	GivenWorkMax = 256 << 10
+	// PatternBytesMax is the longest pattern, and PatternSizeMax its most steps with its repetitions
+	// written out: matching is steps times bytes.
+	PatternBytesMax = 1_000
+	PatternSizeMax  = 5_000
+
+	bytesPerWeight  = 64
+	numberBytesMax  = 100 // of a number in a schema
+	comparedPerStep = 4   // values looked at to find two equal items
+	formatRegexSize = 200 // what "format": "regex" counts: each text is compiled
 )
 
 // GivenSchema is a schema that came with a definition: checking with it is bounded, since pure tasks
 // do it inside a decision. Safe for concurrent use.
 type GivenSchema struct {
-	schema *Schema
-	size   int
+	schema  *Schema
+	size    int
+	uniques int // rules that items be unique
 }
 
 // NewGivenSchema prepares a schema that users wrote. References lead within it ("#/$defs/x") and not
@@ -39,7 +50,7 @@ func NewGivenSchema(raw json.RawMessage) (*GivenSchema, error) {
 	case len(raw) > GivenSchemaBytesMax:
 		return nil, errors.New("is longer than " + strconv.Itoa(GivenSchemaBytesMax) + " bytes; describe less")
 	}
-	size, err := sizeOf(raw)
+	c, err := measure(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -47,106 +58,50 @@ func NewGivenSchema(raw json.RawMessage) (*GivenSchema, error) {
 	if err != nil {
 		return nil, errors.New("is no valid JSON Schema (2020-12)")
 	}
-	return &GivenSchema{schema, size}, nil
+	return &GivenSchema{schema, c.size, c.uniques}, nil
 }
 
 // Check tells how the document breaks the schema, with pointers into the document. An error says that
-// the two together are over GivenWorkMax.
+// the two together are over GivenWorkMax; then nothing was checked.
 func (g *GivenSchema) Check(document json.RawMessage) ([]Fault, error) {
-	if g.size*len(document) > GivenWorkMax {
-		return nil, errors.New("the schema has " + strconv.Itoa(g.size) + " values and the document " + strconv.Itoa(len(document)) +
-			" bytes, more than can be checked here; simplify the schema or check less")
+	weight, pairs := weigh(document)
+	if work := g.size*weight + g.uniques*pairs; work > GivenWorkMax {
+		return nil, fmt.Errorf("a schema of size %d and a document of %d bytes are more than can be checked here (%d steps, at most %d); "+
+			"simplify the schema or check less", g.size, len(document), work, GivenWorkMax)
 	}
 	return g.schema.Check(document), nil
 }
 
-// sizeOf counts the values of a schema with its references written out.
-func sizeOf(raw json.RawMessage) (int, error) {
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber()
-	var doc any
-	if err := decoder.Decode(&doc); err != nil {
-		return 0, errors.New("is not acceptable JSON")
-	}
-	c := counter{root: raw, known: map[string]int{}}
-	n := c.count(doc)
-	return n, c.err
-}
-
-type counter struct {
-	root  json.RawMessage
-	known map[string]int // sizes by reference; -1 while it is being counted
-	err   error
-}
-
-func (c *counter) count(v any) int {
-	n := 1
-	switch v := v.(type) {
-	case map[string]any:
-		for key, value := range v {
-			n += c.member(key, value)
-			n = min(n, GivenSchemaSizeMax+1)
+// weigh gives the weight of a document, and what finding two equal items in its arrays may take: items
+// that are no array and no object are found by their hash, of which the others may share one, so that each
+// value in them counts once for each such item before it. The weight of what is no JSON, or too deep, is
+// over every bound.
+func weigh(document json.RawMessage) (weight, pairs int) {
+	weight = 1 + len(document)/bytesPerWeight
+	var before []int // by depth: items of the array there that are containers, so far
+	compared := 0    // with how many items the value here is compared, at all depths
+	err := rawjson.Walk(document, domain.JSONDepthMax, func(path *rawjson.Path, kind rawjson.Kind, _, _ int) bool {
+		weight++
+		depth := path.Depth()
+		for ; len(before) > depth; before = before[:len(before)-1] {
+			compared -= before[len(before)-1]
 		}
-	case []any:
-		for _, item := range v {
-			n = min(n+c.count(item), GivenSchemaSizeMax+1)
+		_, isMember := path.Key()
+		if isMember {
+			weight++
 		}
-	}
-	if n > GivenSchemaSizeMax && c.err == nil {
-		c.err = errors.New("has more than " + strconv.Itoa(GivenSchemaSizeMax) + " values with its references written out; describe less")
-	}
-	if c.err != nil {
-		return 1
-	}
-	return n
-}
-
-func (c *counter) member(key string, value any) int {
-	switch key {
-	case "$dynamicRef", "$recursiveRef", "$id", "$anchor", "$dynamicAnchor":
-		if _, isText := value.(string); isText {
-			c.fail(key + " is not supported; refer to a place in the schema, such as \"#/$defs/x\"")
+		if kind == rawjson.Array || kind == rawjson.Object {
+			if depth > 0 && !isMember {
+				before[depth-1]++
+				compared++
+			}
+			before = append(before, 0)
 		}
-	case "pattern":
-		return c.count(value) + patternSize
-	case "patternProperties":
-		if patterns, ok := value.(map[string]any); ok {
-			return c.count(value) + patternSize*len(patterns)
-		}
-	case "$ref":
-		if to, isText := value.(string); isText {
-			return c.reference(to)
-		}
+		pairs = min(pairs+compared, GivenWorkMax*comparedPerStep)
+		return weight <= GivenWorkMax
+	})
+	if err != nil {
+		return GivenWorkMax + 1, 0
 	}
-	return c.count(value)
-}
-
-func (c *counter) fail(text string) {
-	if c.err == nil {
-		c.err = errors.New(text)
-	}
-}
-
-func (c *counter) reference(to string) int {
-	pointer, within := strings.CutPrefix(to, "#")
-	switch n, known := c.known[to]; {
-	case known && n < 0 || pointer == "":
-		c.fail("its references lead in a circle; write the levels out")
-		return 1
-	case known:
-		return n
-	case !within || pointer[0] != '/':
-		c.fail("$ref must lead to a place in the schema, such as \"#/$defs/x\"")
-		return 1
-	}
-	raw, found := rawjson.Get(c.root, pointer)
-	var doc any
-	if !found || json.Unmarshal(raw, &doc) != nil {
-		c.fail("a $ref leads to nothing")
-		return 1
-	}
-	c.known[to] = -1
-	n := c.count(doc)
-	c.known[to] = n
-	return n
+	return weight, pairs / comparedPerStep
 }

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
 	"quipu/commands/node"
+	"quipu/domain"
+	"quipu/domain/rawjson"
 )
 
 func TestGivenSchema_Checks(t *testing.T) {
@@ -29,7 +32,7 @@ func TestGivenSchema_Checks(t *testing.T) {
 		}
 		require.ElementsMatch(t, strings.Fields(want), strings.Fields(strings.Join(got, " ")), document)
 	}
-	_, err = g.Check(json.RawMessage(`{"a":"` + strings.Repeat("x", node.GivenWorkMax) + `"}`))
+	_, err = g.Check(json.RawMessage(`{"a":"` + strings.Repeat("x", 8*node.GivenWorkMax) + `"}`))
 	require.ErrorContains(t, err, "more than can be checked")
 }
 
@@ -42,6 +45,13 @@ func TestGivenSchema_RefusesWhatHasNoBound(t *testing.T) {
 	doubling += `"d40":{"type":"object"}}}`
 	for schema, why := range map[string]string{
 		doubling: "references written out",
+		`{"pattern":"[a-z]{1000}[a-z]{1000}[a-z]{1000}[a-z]{1000}[a-z]{1000}"}`: "more than 5000 steps",
+		`{"pattern":"` + strings.Repeat("a", node.PatternBytesMax+1) + `"}`:     "at most 1000",
+		`{"patternProperties":{"` + strings.Repeat("\\\\pL", 300) + `":true}}`:  "more than 5000 steps",
+		`{"minimum":1e999999}`:     "too large",
+		`{"multipleOf":1e-999999}`: "too small",
+		`{"$schema":"http://json-schema.org/draft-04/schema#","id":"urn:x"}`:           "$schema must be",
+		`{"items":{"$schema":"http://json-schema.org/draft-04/schema#"}}`:              "at the top only",
 		`{"$ref":"#/$defs/a","$defs":{"a":{"properties":{"x":{"$ref":"#/$defs/a"}}}}}`: "circle",
 		`{"items":{"$ref":"#"}}`:        "circle",
 		`{"$ref":"file:///etc/passwd"}`: "place in the schema",
@@ -50,7 +60,7 @@ func TestGivenSchema_RefusesWhatHasNoBound(t *testing.T) {
 		`{"$id":"urn:x"}`:               "$id is not supported",
 		`{"$dynamicRef":"#x"}`:          "is not supported",
 		`{"type":"nonsense"}`:           "no valid JSON Schema",
-		`{"pattern":"("}`:               "no valid JSON Schema",
+		`{"pattern":"("}`:               "no valid regular expression",
 		`[]`:                            "must be a JSON Schema",
 		`{"enum":["` + strings.Repeat("x", node.GivenSchemaBytesMax) + `"]}`: "longer than",
 	} {
@@ -60,16 +70,85 @@ func TestGivenSchema_RefusesWhatHasNoBound(t *testing.T) {
 }
 
 // What takes longest is a document that breaks every rule everywhere; beyond the bound it is not begun.
+// Each of these took seconds to minutes when only the bytes were counted.
 func TestGivenSchema_TheWorkIsBounded(t *testing.T) {
-	all := strings.TrimSuffix(strings.Repeat(`{"minimum":1,"maximum":0},`, 300), ",")
-	g, err := node.NewGivenSchema(json.RawMessage(`{"items":{"allOf":[` + all + `]}}`))
-	require.NoError(t, err)
-	items := func(n int) json.RawMessage {
-		return json.RawMessage("[" + strings.TrimSuffix(strings.Repeat("5,", n), ",") + "]")
+	list := func(item string, n int) string { return strings.TrimSuffix(strings.Repeat(item+",", n), ",") }
+	items := func(item string, n int) string { return "[" + list(item, n) + "]" }
+	long := strings.Repeat("x", 60_000)
+	for name, c := range map[string]struct{ schema, within, over string }{
+		"never true":   {`{"items":{"allOf":[` + list("false", 900) + `]}}`, items("5", 100), items("5", 400)},
+		"numbers":      {`{"items":{"allOf":[` + list(`{"minimum":9,"maximum":0}`, 300) + `]}}`, items("5", 100), items("5", 4_000)},
+		"long enum":    {`{"items":{"enum":["` + long + `"]}}`, items(`"5"`, 100), items(`"5"`, 1_000)},
+		"pattern":      {`{"items":{"pattern":"^[a-z]{1,900}Y[a-z]{1,900}$"}}`, `["` + long[:1_000] + `"]`, `["` + long + `"]`},
+		"names":        {`{"items":{"propertyNames":{"allOf":[` + list(`{"minLength":9}`, 200) + `]}}}`, items(`{"a":1}`, 50), items(`{"a":1}`, 4_000)},
+		"expressions":  {`{"items":{"format":"regex"}}`, items(`"[a"`, 100), items(`"[a"`, 4_000)},
+		"unique items": {`{"uniqueItems":true,"maxItems":1}`, items("[[1],1]", 100), items("[[1],1],[[1,1]]", 2_000)},
+		"no rule":      {`{"type":"object"}`, items("1", 1_000), items("1", 200_000)},
+	} {
+		g, err := node.NewGivenSchema(json.RawMessage(c.schema))
+		require.NoError(t, err, name)
+		faults, err := g.Check(json.RawMessage(c.within))
+		require.NoError(t, err, name)
+		require.NotEmpty(t, faults, name)
+		require.LessOrEqual(t, len(faults), node.FaultsMax)
+		for _, f := range faults {
+			require.Less(t, len(f.Message), 2_200, name) // a long enum is not quoted whole
+		}
+		_, err = g.Check(json.RawMessage(c.over))
+		require.ErrorContains(t, err, "more than can be checked", name)
 	}
-	faults, err := g.Check(items(200))
+}
+
+// Scalars are told apart by their hash: many of them may have to be unique.
+func TestGivenSchema_ManyUniqueTexts(t *testing.T) {
+	g, err := node.NewGivenSchema(json.RawMessage(`{"uniqueItems":true,"items":{"type":"string"}}`))
 	require.NoError(t, err)
-	require.Len(t, faults, node.FaultsMax)
-	_, err = g.Check(items(4_000))
-	require.ErrorContains(t, err, "more than can be checked")
+	var texts []string
+	for i := range 5_000 {
+		texts = append(texts, fmt.Sprintf(`"%d"`, i))
+	}
+	faults, err := g.Check(json.RawMessage("[" + strings.Join(texts, ",") + "]"))
+	require.NoError(t, err)
+	require.Empty(t, faults)
+}
+
+// Whatever a schema and a document are, the check ends, says where each fault is, and says the same twice.
+func FuzzGivenSchema(f *testing.F) {
+	for _, schema := range []string{
+		`{"type":"object","required":["a"],"properties":{"a":{"$ref":"#/$defs/n"}},"$defs":{"n":{"type":"integer","minimum":1}}}`,
+		`{"items":{"pattern":"^[a-z]{1,9}$","minLength":2},"uniqueItems":true,"contains":{"const":1},"maxContains":0}`,
+		`{"patternProperties":{"^x":{"format":"date-time"}},"additionalProperties":false,"propertyNames":{"maxLength":1}}`,
+		`{"anyOf":[{"oneOf":[true,false]},{"not":{}}],"unevaluatedProperties":false,"if":{"type":"array"},"then":false}`,
+		`{"enum":["a",1,[1,{"b":null}]],"multipleOf":0.1,"dependentRequired":{"a":["b"]},"minItems":1e3}`,
+		`{"$schema":"http://json-schema.org/draft-07/schema#","items":[{"const":5}],"additionalItems":false}`,
+		`false`, `{"format":"regex"}`, `{"pattern":"(a{1,1000}){1,1000}"}`, `{"$ref":"#"}`, `{"minimum":1e999999}`,
+	} {
+		for _, document := range []string{`{"a":0,"xy":"2020"}`, `["ab","ab",1,[1],[[1]],1.0]`, `"(\\pL"`, `1e999999`, `{`} {
+			f.Add([]byte(schema), []byte(document))
+		}
+	}
+	f.Fuzz(func(t *testing.T, schema, document []byte) {
+		if rawjson.Check(schema, domain.JSONDepthMax) != nil {
+			return // the intake has refused it
+		}
+		g, err := node.NewGivenSchema(schema)
+		if err != nil {
+			require.Less(t, len(err.Error()), 300)
+			return
+		}
+		faults, err := g.Check(document)
+		if err != nil {
+			require.ErrorContains(t, err, "more than can be checked")
+			return
+		}
+		require.LessOrEqual(t, len(faults), node.FaultsMax)
+		for _, fault := range faults {
+			require.NotEmpty(t, fault.Message)
+			require.True(t, fault.Pointer == "" || fault.Pointer[0] == '/', fault.Pointer)
+			require.True(t, utf8.ValidString(fault.Message))
+		}
+		again, err := g.Check(document)
+		require.NoError(t, err)
+		require.Equal(t, len(faults) == 0, len(again) == 0)
+	})
 }

@@ -46,6 +46,7 @@ func compile(url string, raw json.RawMessage) (*Schema, error) {
 	c := jsonschema.NewCompiler()
 	c.UseLoader(refuseLoad{})
 	c.AssertFormat()
+	c.UseRegexpEngine(boundedPattern)
 	if err := c.AddResource(url, doc); err != nil {
 		return nil, err
 	}
@@ -87,10 +88,15 @@ func (s *Schema) check(raw json.RawMessage, excused func(doc any, at []string) b
 	}
 	var faults []Fault
 	told := map[string]bool{}
-	collect(invalid, func(at []string) bool { return excused(doc, at) }, func(f Fault) {
-		if !told[f.Pointer] && len(faults) < FaultsMax {
-			told[f.Pointer] = true
-			faults = append(faults, f)
+	collect(invalid, func(at []string) bool { return excused(doc, at) }, func(e *jsonschema.ValidationError) {
+		if len(faults) == FaultsMax {
+			return // wording the rest is work for nobody
+		}
+		for _, f := range faultsOf(e) {
+			if !told[f.Pointer] && len(faults) < FaultsMax {
+				told[f.Pointer] = true
+				faults = append(faults, f)
+			}
 		}
 	})
 	return faults
@@ -123,24 +129,22 @@ func tame(v any) any {
 
 // collect reports the leaves of an error tree and tells whether any counts. Of alternatives one that
 // only what is excused stands against is enough.
-func collect(e *jsonschema.ValidationError, excused func(at []string) bool, report func(Fault)) bool {
+func collect(e *jsonschema.ValidationError, excused func(at []string) bool, report func(leaf *jsonschema.ValidationError)) bool {
 	if excused(e.InstanceLocation) {
 		return false
 	}
 	switch e.ErrorKind.(type) {
 	case *kind.AnyOf, *kind.OneOf:
 		for _, c := range e.Causes {
-			if !collect(c, excused, func(Fault) {}) {
+			if !collect(c, excused, func(*jsonschema.ValidationError) {}) {
 				return false
 			}
 		}
-		report(Fault{pointerTo(e.InstanceLocation), "fits none of the forms that are allowed here"})
+		report(e)
 		return true
 	}
 	if len(e.Causes) == 0 {
-		for _, f := range faultsOf(e) {
-			report(f)
-		}
+		report(e)
 		return true
 	}
 	counts := false
@@ -183,6 +187,8 @@ func faultsOf(e *jsonschema.ValidationError) []Fault {
 	at := pointerTo(e.InstanceLocation)
 	one := func(format string, args ...any) []Fault { return []Fault{{at, fmt.Sprintf(format, args...)}} }
 	switch k := e.ErrorKind.(type) {
+	case *kind.AnyOf, *kind.OneOf:
+		return one("fits none of the forms that are allowed here")
 	case *kind.Required:
 		var out []Fault
 		for _, name := range k.Missing {
@@ -221,7 +227,7 @@ func faultsOf(e *jsonschema.ValidationError) []Fault {
 	case *kind.ExclusiveMaximum:
 		return one("must be less than %s", plainNumber(k.Want))
 	case *kind.Pattern:
-		return one("must match the pattern %s", k.Want)
+		return one("must match the pattern %s", clipped(k.Want))
 	case *kind.Format:
 		return one("must be a valid %s", k.Want)
 	}
@@ -233,12 +239,32 @@ func plainNumber(r *big.Rat) string {
 	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
-// words lists values of a schema.
+// wordsBytesMax is how much of a schema's own values a message quotes.
+const wordsBytesMax = 1_000
+
+// words lists values of a schema, as many as fit.
 func words(values []any) string {
-	out := make([]string, len(values))
+	var b strings.Builder
 	for i, v := range values {
-		b, _ := json.Marshal(v)
-		out[i] = string(b)
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if b.Len() > wordsBytesMax {
+			return b.String() + "…"
+		}
+		text, isText := v.(string)
+		if isText && len(text) > wordsBytesMax { // encoding it whole would be work for nobody
+			v = clipped(text)
+		}
+		encoded, _ := json.Marshal(v)
+		b.WriteString(clipped(string(encoded)))
 	}
-	return strings.Join(out, ", ")
+	return b.String()
+}
+
+func clipped(text string) string {
+	if len(text) <= wordsBytesMax {
+		return text
+	}
+	return strings.ToValidUTF8(text[:wordsBytesMax], "") + "…"
 }
