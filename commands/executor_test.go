@@ -34,6 +34,7 @@ type world struct {
 	quarantined func(error)
 	clock       commands.Clock // the system's unless set
 	delta       func(commands.Delta)
+	awaits      func(runID, task, channel string, over bool)
 }
 
 func newWorld() *world {
@@ -58,7 +59,7 @@ func (w *world) start(t *testing.T, limits commands.Limits, types ...node.Type) 
 		Log: log, Tails: tails, Blobs: w.blobs, Secrets: commands.Secrets{Vault: w.vault, Blobs: w.blobs}, Effects: effects,
 		Registry: registry, Compute: commands.Compute{Registry: registry, Blobs: w.blobs},
 		Clock: w.clock, IDs: clock.System{},
-		Hooks: commands.Hooks{Delta: w.delta, Quarantined: func(_ domain.StreamID, err error) {
+		Hooks: commands.Hooks{Delta: w.delta, Awaits: w.awaits, Quarantined: func(_ domain.StreamID, err error) {
 			if w.quarantined != nil {
 				w.quarantined(err)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"quipu/domain"
 	"quipu/domain/rawjson"
+	"quipu/domain/run"
 	"quipu/domain/wire"
 )
 
@@ -56,20 +57,38 @@ func (e *Executor) doze(ids []string) {
 		if e.work.Err() != nil {
 			return
 		}
+		// It sleeps before it is read: a command that comes in between wakes it, and it is not put to
+		// sleep over that.
+		asleep := e.sleepers.reserve()
+		if asleep {
+			e.sleepers.add(id, never)
+		}
 		l, err := load(e.work, e.deps.Log, e.deps.Blobs, RunStream(id), endOfStream)
-		if err == nil && l.state.Phase.Ended() {
-			continue // cancelled meanwhile
+		if asleep && err == nil && e.mayDoze(id, l.state) {
+			continue
 		}
-		if err == nil {
-			due, waits := l.state.WaitsUntil()
-			if waits && (due.IsZero() || due.Sub(e.deps.Clock.Now()) > e.limits.SleepAfter) && e.sleepers.reserve() {
-				l.state.Channels(func(task, channel string) { e.awaits(outAwaits{runID: id, task: task, channel: channel}) })
-				e.sleep(id, due)
-				continue
+		if !asleep || e.sleepers.remove(id) {
+			if err == nil && l.state.Phase.Ended() {
+				continue // cancelled meanwhile
 			}
+			_ = e.admitOpen(e.work, id)
 		}
-		_ = e.admitOpen(e.work, id)
 	}
+}
+
+// mayDoze lets a run that was just put to sleep go on sleeping if it only waits.
+func (e *Executor) mayDoze(id string, s *run.State) bool {
+	due, waits := s.WaitsUntil()
+	if !waits && !s.PausedFor(e.node) || !due.IsZero() && due.Sub(e.deps.Clock.Now()) <= e.limits.SleepAfter {
+		return false
+	}
+	s.Channels(func(task, channel string) { e.awaits(outAwaits{runID: id, task: task, channel: channel}) })
+	if !due.IsZero() {
+		e.sleepers.change(id, due)
+	}
+	e.countSleepers()
+	e.alarm()
+	return true
 }
 
 // scanPage is how many events one read of the scan asks for.

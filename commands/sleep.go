@@ -56,6 +56,16 @@ func (s *sleepers) add(id string, due time.Time) {
 	heap.Push(&s.queue, e)
 }
 
+// change sets when a run is due, if it still sleeps.
+func (s *sleepers) change(id string, due time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.byID[id]; e != nil {
+		e.due = due.UnixMilli()
+		heap.Fix(&s.queue, e.index)
+	}
+}
+
 // remove forgets a run, as one that has ended; false if it did not sleep.
 func (s *sleepers) remove(id string) bool {
 	if s.count.Load() == 0 {

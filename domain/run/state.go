@@ -139,6 +139,20 @@ func (s *State) WaitsUntil() (time.Time, bool) {
 	return earliest, true
 }
 
+// PausedFor reports whether a paused run has nothing to do for a process: no attempt of its own is under
+// way. Those of others are lost with them, and are made again when the run is resumed.
+func (s *State) PausedFor(node string) bool {
+	if s.Phase != Running || !s.Paused {
+		return false
+	}
+	for i := range s.Tasks() {
+		if t := s.Task(i); t.Phase == TaskRunning && t.Node == node {
+			return false
+		}
+	}
+	return true
+}
+
 // Waits reports whether something becomes of the task at DueAt.
 func (t *Task) Waits() bool {
 	return t.Phase == TaskBackoff || t.Phase == TaskTimed || t.Phase == TaskAwaiting && !t.DueAt.IsZero()
