@@ -2,10 +2,8 @@ package commands
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"quipu/domain"
@@ -148,16 +146,6 @@ func (s *shard) unfinished(m *mailbox) {
 	}
 }
 
-// load asks for the run as its stream has it.
-func (s *shard) load(m *mailbox, wait time.Duration) {
-	after := endOfStream
-	if m.state != nil {
-		after = m.head.Revision
-	}
-	m.loading = true
-	s.emit(outLoad{runID: m.id, stream: m.stream, after: after, session: m.session, wait: wait})
-}
-
 // backoff is the wait before the n-th try after the first.
 func (s *shard) backoff(n int) time.Duration {
 	after := min(appendRetryFirst<<min(n, 20), s.limits.AppendRetryMax)
@@ -192,7 +180,11 @@ func (s *shard) drive(now time.Time, m *mailbox) {
 		s.retire(m, nil)
 		return
 	}
-	if due, ok := m.state.WaitsUntil(); ok && (due.IsZero() || due.Sub(now) > s.limits.SleepAfter) && s.bed() {
+	due, ok := m.state.WaitsUntil()
+	if !ok {
+		ok = m.state.PausedFor(s.node)
+	}
+	if ok && (due.IsZero() || due.Sub(now) > s.limits.SleepAfter) && s.bed() {
 		s.leave(m, outRetired{sleeps: true, due: due})
 	}
 }
@@ -288,209 +280,6 @@ const appendRetryFirst = 10 * time.Millisecond
 func (s *shard) repeat(m *mailbox, f *flight) {
 	s.emit(outRepeat{runID: m.id, flight: f, after: s.backoff(m.repeats)})
 	m.repeats++
-}
-
-// follow answers the commands of a stored append and carries out what its events ask for.
-func (s *shard) follow(m *mailbox, f *flight, at Appended) {
-	for i := range f.parts {
-		p := &f.parts[i]
-		position := at.Position
-		m.answer(&p.envelope, Outcome{RunID: m.id, Revision: p.revision, Position: position, State: f.next}, nil)
-	}
-	if m.state.Phase.Ended() {
-		m.cancel(errRunEnded)
-		return
-	}
-	revision := f.expected
-	for i := range f.parts {
-		m.session.Recorded(secretsOf(f.parts[i].envelope.command))
-		for _, e := range f.parts[i].events {
-			revision++
-			s.carryOut(m, e, f.events[revision-f.expected-1].ID)
-		}
-	}
-	if last := &f.parts[len(f.parts)-1]; last.more {
-		// The bounds of one append stopped a decision. A recovery is asked for again, since only it
-		// restarts what was running; everything else goes on by starting what is ready.
-		front := envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})}
-		if _, recovery := last.envelope.command.(run.Recover); recovery {
-			front = envelope{command: run.Recover{Node: s.node}, cause: s.cause(m, "recovery", domain.EventID{})}
-		}
-		m.queue = append([]envelope{front}, m.queue...)
-	}
-}
-
-// secretsOf are the secrets that the events of a command list.
-func secretsOf(c run.Command) []run.Secret {
-	switch c := c.(type) {
-	case run.Start:
-		return c.Secrets
-	case run.CompleteTask:
-		return c.Secrets
-	case run.FailTask:
-		return c.Secrets
-	case run.Signal:
-		return c.Secrets
-	case run.Deliver:
-		return c.Secrets
-	}
-	return nil
-}
-
-var errRunEnded = errors.New("the run has ended")
-
-func (s *shard) carryOut(m *mailbox, e run.Event, id domain.EventID) {
-	switch e := e.(type) {
-	case run.TaskStarted:
-		s.dispatch(m, e.Task, 1, id)
-	case run.TaskAttemptStarted:
-		s.dispatch(m, e.Task, e.Attempt, id)
-	case run.TaskRetryScheduled:
-		s.emit(outTimer{runID: m.id, task: e.Task, at: e.RetryAt})
-	case run.TimerSet:
-		s.emit(outTimer{runID: m.id, task: e.Task, at: e.DueAt})
-	case run.ApprovalRequested:
-		s.failsAt(m, e.Task, e.DueAt)
-	case run.EventAwaited:
-		s.failsAt(m, e.Task, e.DueAt)
-		s.emit(outAwaits{runID: m.id, task: e.Task, channel: e.Channel})
-	case run.Resumed:
-		if m.place {
-			s.unfinished(m)
-		}
-	}
-}
-
-// failsAt sets the timer of a wait that ends by itself.
-func (s *shard) failsAt(m *mailbox, task string, due time.Time) {
-	if !due.IsZero() {
-		s.emit(outTimer{runID: m.id, task: task, at: due})
-	}
-}
-
-// due asks for what task waited for: its next attempt, or its end.
-func (s *shard) due(m *mailbox, in inTimer) {
-	if !in.over {
-		s.emit(outTimer{runID: m.id, task: in.task, at: in.at})
-		return
-	}
-	if m.state == nil {
-		return // still loading; it asks again once that is done
-	}
-	i, ok := m.state.Graph.Index(in.task)
-	if !ok || !m.state.Task(i).Waits() {
-		return
-	}
-	if m.state.Paused {
-		return // asked for again when it is resumed
-	}
-	e := envelope{command: run.StartAttempt{At: in.at, Task: in.task, Node: s.node}, cause: s.cause(m, "timer", domain.EventID{})}
-	kind := "retry:"
-	if m.state.Task(i).Phase != run.TaskBackoff {
-		e.command, kind = run.FireTimer{At: in.at, Task: in.task, Node: s.node}, "timer:"
-	}
-	e.cause.CommandID = commandID(kind, m.id+"/"+in.task+":"+in.at.Format(domain.TimeLayout))
-	m.queue = append(m.queue, e)
-}
-
-func (s *shard) dispatch(m *mailbox, task string, attemptNo int, cause domain.EventID) {
-	i, ok := m.state.Graph.Index(task)
-	if !ok || m.state.Graph.Nodes[i].Pure {
-		return
-	}
-	// An attempt that another process began is that one's to run.
-	if t := m.state.Task(i); t.Phase != run.TaskRunning || int(t.Attempt) != attemptNo || t.Node != s.node {
-		return
-	}
-	s.emit(outEffect{attempt: attempt{
-		runID: m.id, state: m.state, index: i, number: attemptNo, session: m.session, ctx: m.effects, cause: cause,
-	}})
-}
-
-func (s *shard) cause(m *mailbox, via string, causation domain.EventID) wire.Cause {
-	c := wire.Cause{
-		Actor: wire.Actor{Kind: wire.ActorSystem, ID: s.node, Via: via}, CorrelationID: m.id,
-		CommandID: via + ":" + m.id + ":" + strconv.FormatInt(int64(m.head.Revision), 10) + ":" + s.node,
-	}
-	if causation != (domain.EventID{}) {
-		c.CausationID = causation.String()
-	}
-	return c
-}
-
-// loaded continues a run from what its stream says.
-func (s *shard) loaded(m *mailbox, in inLoaded) {
-	m.loading = false
-	if in.err != nil {
-		s.loadFailed(m, in.err)
-		return
-	}
-	again := m.state != nil
-	m.state, m.head, m.session, m.repeats = in.loaded.state, in.loaded.head, in.session, 0
-	s.answerRepeats(m, in.loaded)
-	if m.state.Phase == run.PhaseAbandoned && !again {
-		s.answerAll(m, domain.E(domain.KindNotFound, "command run", m.id, "does not exist"))
-	}
-	if m.state.Phase != run.Running || !m.place {
-		return
-	}
-	if !m.carried {
-		s.carryOn(m)
-	}
-	if again {
-		// What came between may be an append of this process whose outcome was unknown: what it asks
-		// for has not been carried out.
-		for _, e := range in.loaded.since {
-			s.carryOut(m, e.event, e.id)
-		}
-		m.queue = append(m.queue, envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})})
-	}
-}
-
-func (s *shard) loadFailed(m *mailbox, err error) {
-	if m.state == nil && !m.place {
-		// Nothing depends on it but the commands that brought it here.
-		s.answerAll(m, err)
-		s.retire(m, nil)
-		return
-	}
-	switch domain.KindOf(err) {
-	case domain.KindUnavailable, domain.KindExhausted, domain.KindDeadline, domain.KindCanceled:
-		s.load(m, s.backoff(m.repeats))
-		m.repeats++
-	default:
-		s.quarantine(m, err)
-	}
-}
-
-// answerRepeats answers the commands that the stream turned out to hold already.
-func (s *shard) answerRepeats(m *mailbox, l loaded) {
-	if len(l.since) == 0 {
-		return
-	}
-	last := make(map[string]*stored, len(l.since))
-	for i := range l.since {
-		last[l.since[i].command] = &l.since[i]
-	}
-	kept := m.queue[:0:0]
-	for _, e := range m.queue {
-		at, done := last[e.cause.CommandID]
-		if !done || e.cause.CommandID == "" {
-			kept = append(kept, e)
-			continue
-		}
-		m.stored = true
-		m.session.Recorded(secretsOf(e.command))
-		m.answer(&e, Outcome{RunID: m.id, Revision: at.revision, Position: at.position, State: m.state}, nil)
-	}
-	m.queue = kept
-}
-
-func (s *shard) answerAll(m *mailbox, err error) {
-	for i := range m.queue {
-		m.queue[i].answer(Outcome{RunID: m.id}, err)
-	}
-	m.queue, m.outside = nil, 0
 }
 
 // quarantine takes a run out of work without touching its stream.

@@ -1,0 +1,93 @@
+package commands
+
+import (
+	"time"
+
+	"quipu/domain"
+	"quipu/domain/run"
+)
+
+// load asks for the run as its stream has it.
+func (s *shard) load(m *mailbox, wait time.Duration) {
+	after := endOfStream
+	if m.state != nil {
+		after = m.head.Revision
+	}
+	m.loading = true
+	s.emit(outLoad{runID: m.id, stream: m.stream, after: after, session: m.session, wait: wait})
+}
+
+// loaded continues a run from what its stream says.
+func (s *shard) loaded(m *mailbox, in inLoaded) {
+	m.loading = false
+	if in.err != nil {
+		s.loadFailed(m, in.err)
+		return
+	}
+	again := m.state != nil
+	m.state, m.head, m.session, m.repeats = in.loaded.state, in.loaded.head, in.session, 0
+	s.answerRepeats(m, in.loaded)
+	if m.state.Phase == run.PhaseAbandoned && !again {
+		s.answerAll(m, domain.E(domain.KindNotFound, "command run", m.id, "does not exist"))
+	}
+	if m.state.Phase != run.Running || !m.place {
+		return
+	}
+	if !m.carried {
+		s.carryOn(m)
+	}
+	if again {
+		// What came between may be an append of this process whose outcome was unknown: what it asks
+		// for has not been carried out.
+		for _, e := range in.loaded.since {
+			s.carryOut(m, e.event, e.id)
+		}
+		m.queue = append(m.queue, envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})})
+	}
+}
+
+func (s *shard) loadFailed(m *mailbox, err error) {
+	if m.state == nil && !m.place {
+		// Nothing depends on it but the commands that brought it here.
+		s.answerAll(m, err)
+		s.retire(m, nil)
+		return
+	}
+	switch domain.KindOf(err) {
+	case domain.KindUnavailable, domain.KindExhausted, domain.KindDeadline, domain.KindCanceled:
+		s.load(m, s.backoff(m.repeats))
+		m.repeats++
+	default:
+		s.quarantine(m, err)
+	}
+}
+
+// answerRepeats answers the commands that the stream turned out to hold already.
+func (s *shard) answerRepeats(m *mailbox, l loaded) {
+	if len(l.since) == 0 {
+		return
+	}
+	last := make(map[string]*stored, len(l.since))
+	for i := range l.since {
+		last[l.since[i].command] = &l.since[i]
+	}
+	kept := m.queue[:0:0]
+	for _, e := range m.queue {
+		at, done := last[e.cause.CommandID]
+		if !done || e.cause.CommandID == "" {
+			kept = append(kept, e)
+			continue
+		}
+		m.stored = true
+		m.session.Recorded(secretsOf(e.command))
+		m.answer(&e, Outcome{RunID: m.id, Revision: at.revision, Position: at.position, State: m.state}, nil)
+	}
+	m.queue = kept
+}
+
+func (s *shard) answerAll(m *mailbox, err error) {
+	for i := range m.queue {
+		m.queue[i].answer(Outcome{RunID: m.id}, err)
+	}
+	m.queue, m.outside = nil, 0
+}
