@@ -143,7 +143,7 @@ func noneIfZero(n int) int {
 func (s *server) socketOptions() readapi.SocketOptions {
 	c := s.config
 	return readapi.SocketOptions{
-		AllowedOrigins: c.HTTP.CORSOrigins, SocketsMax: noneIfZero(c.Sockets.Max), IdleTimeout: c.Sockets.IdleTimeout,
+		SocketsMax: noneIfZero(c.Sockets.Max), IdleTimeout: c.Sockets.IdleTimeout,
 		Compression: c.Sockets.Compression, Random: s.clock.Jitter,
 		Hooks: readapi.Hooks{
 			Opened:   s.metrics.SocketOpened,

@@ -10,7 +10,6 @@ import (
 	"quipu/domain/workflow"
 	"quipu/infra/config"
 	"quipu/infra/guard"
-	"quipu/readapi"
 )
 
 // newGuard makes the door that every request passes.
@@ -18,7 +17,7 @@ func (s *server) newGuard() *guard.Guard {
 	c := s.config
 	keys := c.Guard.Keys()
 	options := guard.Options{
-		LAOOpen: c.LAOIsOpen(), Origins: readapi.NewOrigins(c.HTTP.CORSOrigins),
+		LAOOpen: c.LAOIsOpen(), Origins: guard.NewOrigins(c.HTTP.CORSOrigins),
 		Hosts:   guard.NewHosts(c.Guard.Hosts, c.HTTP.CORSOrigins, c.HTTP.ServesLoopbackOnly()),
 		Refused: s.metrics.RequestRefused, Now: s.clock.Now,
 		Told: func(reason, from string, more int) {

@@ -20,9 +20,6 @@ const (
 
 // SocketOptions are those that all dialects share. The zero value means the defaults.
 type SocketOptions struct {
-	// AllowedOrigins are the browser origins (scheme://host[:port]) that may open sockets beside
-	// the server's own host; "*" allows any. Requests without Origin are always allowed.
-	AllowedOrigins []string
 	// SocketsMax bounds the open sockets of the process; a further upgrade is answered 429. Default
 	// 10,000; below 0 allows none.
 	SocketsMax int

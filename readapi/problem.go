@@ -187,9 +187,6 @@ func location(field string) []any {
 
 // WriteProblem answers with err's status and body.
 func WriteProblem(c *fiber.Ctx, err error) error {
-	if errors.Is(err, errOrigin) {
-		return ErrorHandler(c, fiber.ErrForbidden)
-	}
 	status, p := NewProblem(err)
 	return writeProblem(c, status, p)
 }

@@ -3,6 +3,7 @@ package readapi
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"os"
 	"sync"
@@ -78,12 +79,19 @@ func (s *socket) Stop(code int, reason string) {
 	s.Wake()
 }
 
-// cut ends the socket without grace.
+// cutGrace is how long the close frame of a socket that is cut off may take, in wall time.
+const cutGrace = 100 * time.Millisecond
+
+// cut ends the socket without waiting for the client, but for the moment that a close frame takes
+// when the connection accepts it: without the frame a client could not tell a restart from a failure.
 func (s *socket) cut() {
 	s.Stop(websocket.CloseServiceRestart, restarts)
 	s.mu.Lock()
-	s.limit(-time.Second)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.conn != nil {
+		_ = s.conn.SetReadDeadline(wallDeadline(-time.Second)) // a broken connection is freed anyway
+		_ = s.conn.SetWriteDeadline(wallDeadline(cutGrace))
+	}
 }
 
 // limit bounds all reading and writing from now on. Close does not free a blocked reader of a
@@ -96,6 +104,15 @@ func (s *socket) limit(d time.Duration) {
 
 // wallDeadline is in wall time, as the kernel's deadlines are, also under a virtual clock.
 func wallDeadline(d time.Duration) time.Time { return time.Now().Add(d) }
+
+// wallLeft is how long ctx goes on at most, never negative; contexts end in wall time too.
+func wallLeft(ctx context.Context) time.Duration {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return math.MaxInt64
+	}
+	return max(time.Until(end), 0)
+}
 
 func (s *socket) isClosing() bool {
 	s.mu.Lock()

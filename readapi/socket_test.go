@@ -253,7 +253,8 @@ func TestShutdown_ClosesAllWith1012(t *testing.T) {
 	require.Equal(t, 0, w.live.Open())
 }
 
-// Trap 2: a client that neither reads nor answers cannot hold up the shutdown.
+// Trap 2: a client that neither reads nor answers cannot hold up the shutdown. Even then it finds out
+// that the server restarts.
 func TestShutdown_CutsOffWhoDoesNotAnswer(t *testing.T) {
 	w := newWorld(t)
 	c := w.dial("/ws/flow/run")
@@ -262,6 +263,27 @@ func TestShutdown_CutsOffWhoDoesNotAnswer(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, w.live.Shutdown(ctx), domain.ErrDeadline)
 	require.Equal(t, 0, w.live.Open())
+	code, _ := c.closed()
+	require.Equal(t, 1012, code)
+}
+
+// The last moment at which a socket is closed leaves as much time again for the client's answer.
+func TestShutdown_SpreadFitsTheBudget(t *testing.T) {
+	w := newWorld(t, func(_ *depsT, o *optionsT) {
+		o.SocketOptions.Random, o.ShutdownSpread = func() float64 { return 1 }, time.Hour
+	})
+	c := w.dial("/ws/flow/run")
+	c.ping()
+	w.clock.awaitTimers(t, 1)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- w.live.Shutdown(ctx) }()
+	w.clock.awaitTimers(t, 2)
+	w.clock.Advance(30 * time.Second) // half of the minute
+	code, _ := c.closed()
+	require.Equal(t, 1012, code)
+	require.NoError(t, <-done)
 }
 
 // Trap 1: connections are pooled. While sockets come and go, none may see another's frames.

@@ -14,14 +14,14 @@ import (
 
 // Sockets is the machinery that every dialect's sockets share: admission before the handshake, the
 // registry with its limits, one reader and one writer for each connection, deadlines, slow readers,
-// and the shutdown. What is said on a socket is its Session's business.
+// and the shutdown. What is said on a socket is its Session's business; whether pages of an origin may
+// open one was looked at before, by the guard that every request passes.
 //
 // Lifetime: NewSockets, Handle for each route, then Shutdown before the app's own shutdown, which
 // ignores sockets. Safe for concurrent use.
 type Sockets struct {
 	clock   Clock
 	options SocketOptions
-	origins origins
 
 	// Sockets outlive the requests that opened them; this context ends with Shutdown.
 	ctx    context.Context
@@ -40,7 +40,7 @@ func NewSockets(clock Clock, options SocketOptions) *Sockets {
 		panic("readapi: NewSockets needs a clock")
 	}
 	s := &Sockets{
-		clock: clock, options: options.withDefaults(), origins: newOrigins(options.AllowedOrigins),
+		clock: clock, options: options.withDefaults(),
 		sockets: map[*socket]struct{}{}, groups: map[string]int{}, empty: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -118,9 +118,10 @@ func (s *Sockets) Open() int {
 	return len(s.sockets)
 }
 
-// Shutdown refuses new sockets, closes the open ones with 1012 within SocketOptions.ShutdownSpread,
-// and waits until their handlers have returned. When ctx ends first, they are cut off and waited
-// for; then its error is returned. A second call waits likewise.
+// Shutdown refuses new sockets, closes the open ones with 1012 within SocketOptions.ShutdownSpread, or
+// within half the time that ctx leaves if that is less, and waits until their handlers have returned.
+// When ctx ends first, the rest is closed with 1012 at once and cut off; then its error is returned. A
+// second call waits likewise.
 func (s *Sockets) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	began := !s.draining
@@ -137,7 +138,7 @@ func (s *Sockets) Shutdown(ctx context.Context) error {
 	var stops []func() bool
 	if began {
 		for _, one := range open {
-			wait := time.Duration(s.options.Random() * float64(s.options.ShutdownSpread))
+			wait := time.Duration(s.options.Random() * float64(min(s.options.ShutdownSpread, wallLeft(ctx)/2)))
 			stops = append(stops, s.clock.AfterFunc(wait, func() { one.Stop(websocket.CloseServiceRestart, restarts) }))
 		}
 	}

@@ -1,8 +1,6 @@
 package readapi
 
 import (
-	"errors"
-	"net/url"
 	"strings"
 
 	"github.com/gofiber/contrib/websocket"
@@ -51,17 +49,11 @@ func (s *Sockets) admit(c *fiber.Ctx, dialect string, of func(*fiber.Ctx) (*Upgr
 }
 
 func refusalCode(err error) string {
-	if errors.Is(err, errOrigin) {
-		return "FORBIDDEN"
-	}
 	_, p := NewProblem(err)
 	return p.Error.Code
 }
 
 func (s *Sockets) check(c *fiber.Ctx, of func(*fiber.Ctx) (*Upgrade, error)) (*Upgrade, error) {
-	if !s.origins.allow(c.Get(fiber.HeaderOrigin), c.Get(fiber.HeaderHost)) {
-		return nil, errOrigin
-	}
 	u, err := of(c)
 	if err != nil {
 		return nil, err
@@ -93,42 +85,4 @@ func trimHeaders(c *fiber.Ctx) {
 	for _, k := range drop {
 		c.Request().Header.Del(k)
 	}
-}
-
-// origins is the check of browsers' origins: exact, without case, on scheme, host and port.
-type origins struct {
-	any  bool
-	list map[string]bool
-}
-
-// errOrigin is answered with 403: no Kind stands for it, since it is no failure of Quipu's own.
-var errOrigin = &originError{}
-
-type originError struct{}
-
-func (*originError) Error() string { return "the origin is not allowed" }
-
-func newOrigins(allowed []string) origins {
-	o := origins{list: map[string]bool{}}
-	for _, a := range allowed {
-		if a == "*" {
-			o.any = true
-		}
-		o.list[strings.ToLower(strings.TrimSuffix(a, "/"))] = true
-	}
-	return o
-}
-
-// allow: no Origin means no browser. The server's own host is allowed by whatever scheme, since a
-// proxy in front may end TLS.
-func (o origins) allow(origin, host string) bool {
-	if origin == "" || o.any {
-		return true
-	}
-	origin = strings.ToLower(origin)
-	if o.list[origin] {
-		return true
-	}
-	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && u.Host == strings.ToLower(host)
 }

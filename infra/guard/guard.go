@@ -16,7 +16,6 @@ import (
 	"quipu/commands"
 	"quipu/domain"
 	"quipu/domain/wire"
-	"quipu/readapi"
 )
 
 // The reasons of refusals, as metrics and log lines name them.
@@ -34,7 +33,7 @@ type Options struct {
 	// LAOOpen leaves run-dag, task-status and the socket of a run's name open in spite of Keys. A key
 	// that is sent there is still looked at: events shall tell who did something, or that nobody said.
 	LAOOpen bool
-	Origins readapi.Origins
+	Origins Origins
 	Hosts   Hosts
 	// Refused is called for each refusal, and must not block; may be nil.
 	Refused func(reason string)
@@ -119,7 +118,7 @@ func (g *Guard) fromAllowedPage(c *fiber.Ctx) bool {
 	if origin == "" && strings.EqualFold(c.Get("Sec-Fetch-Site"), "cross-site") {
 		return false
 	}
-	return g.options.Origins.Allow(origin, c.Get(fiber.HeaderHost))
+	return g.options.Origins.allow(origin, c.Get(fiber.HeaderHost))
 }
 
 // changes reports whether requests with a method may change something.

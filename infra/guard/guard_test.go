@@ -27,7 +27,7 @@ const (
 func door(change func(*guard.Options)) *fiber.App {
 	options := guard.Options{
 		Keys:    []guard.Key{{Name: "ci", SHA256: sha256.Sum256([]byte(keyCI))}, {Name: "ops", SHA256: sha256.Sum256([]byte(keyOps))}},
-		Origins: readapi.NewOrigins([]string{"https://studio.example"}),
+		Origins: guard.NewOrigins([]string{"https://studio.example"}),
 		Hosts:   guard.NewHosts(nil, []string{"https://studio.example"}, true),
 	}
 	if change != nil {
@@ -159,7 +159,7 @@ func TestGuard_WithoutKeysAllIsOpen(t *testing.T) {
 	}
 }
 
-// Pages of other origins may neither change anything nor open a socket; what they may read is the
+// Trap 9: pages of other origins may neither change anything nor open a socket; what they may read is the
 // browser's business.
 func TestGuard_Origins(t *testing.T) {
 	app := door(func(o *guard.Options) { o.Keys, o.LAOOpen = nil, true })
@@ -186,7 +186,7 @@ func TestGuard_Origins(t *testing.T) {
 		require.Equal(t, 200, ask(t, app, "POST", "/api/workflows", headers...).status, "%v", headers)
 	}
 	require.Equal(t, 403, ask(t, app, "POST", "/api/workflows", "Sec-Fetch-Site", "cross-site").status)
-	everyPage := door(func(o *guard.Options) { o.Origins = readapi.NewOrigins([]string{"*"}) })
+	everyPage := door(func(o *guard.Options) { o.Origins = guard.NewOrigins([]string{"*"}) })
 	require.Equal(t, 200, ask(t, everyPage, "POST", "/api/workflows", "Origin", "https://any.example", "x-api-key", keyCI).status)
 	require.Equal(t, 401, ask(t, everyPage, "POST", "/api/workflows", "Origin", "https://any.example").status)
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fasthttp/websocket"
 	"github.com/stretchr/testify/require"
 )
 
@@ -154,6 +155,36 @@ func TestFirst_StopInOrderAndCarryOn(t *testing.T) {
 	status, _ := s.Client().End(t, started.TaskID)
 	require.JSONEq(t, `{"attempt":"1"}`, string(status.Results["after"]), "the call was not made again")
 	require.Len(t, stub.Calls(), 1)
+}
+
+// However short the budget, each socket is told that the server restarts.
+func TestFirst_ShortBudgetsCloseSocketsWith1012(t *testing.T) {
+	for _, budget := range []string{"100ms", "1ms", "0s"} {
+		s := Start(t, Options{Args: []string{"--drain-timeout", budget}})
+		at := makeShop(t, s)
+		var sockets []*Socket
+		var agents []*websocket.Conn
+		for range 20 {
+			agent := agentSocket(t, s, at, "")
+			sendAgent(t, agent, `{"type":"ping"}`)
+			require.Equal(t, "pong", nextAgent(t, agent).Type)
+			agents = append(agents, agent)
+			socket := s.Open(t, "f", "r", "")
+			require.NoError(t, socket.Send(`{"type":"ping"}`))
+			require.Equal(t, "pong", (<-socket.Frames).EventType)
+			sockets = append(sockets, socket)
+		}
+		s.Stop()
+		for _, socket := range sockets {
+			for range socket.Frames {
+			}
+			require.Equal(t, 1012, socket.Code, "budget %s: %v", budget, socket.Err)
+		}
+		for _, agent := range agents {
+			_, _, err := agent.ReadMessage()
+			require.True(t, websocket.IsCloseError(err, websocket.CloseServiceRestart), "budget %s: %v", budget, err)
+		}
+	}
 }
 
 // An effect that does not end within the budget is cut off and done again under the same key.

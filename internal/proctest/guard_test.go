@@ -109,6 +109,12 @@ func TestGuard_PagesOfOthers(t *testing.T) {
 	require.Equal(t, 403, as(t, s, "POST", "/run-dag", body, "Origin", "https://evil.example").Status)
 	require.Equal(t, 403, as(t, s, "POST", "/run-dag", body, "Origin", "http://evil.example", "Host", "evil.example").Status)
 	require.Equal(t, 403, as(t, s, "GET", "/api/executions", "", "Host", "evil.example:80").Status)
+	for _, path := range []string{"/ws/f/r", "/ws/workflows/lao-0123456789abcdef", "/ws?x-wf-endpoint=e"} {
+		status, _ := handshake(t, s, path, http.Header{"Origin": {"https://evil.example"}})
+		require.Equal(t, 403, status, path)
+	}
+	status, _ := handshake(t, s, "/ws/f/r", http.Header{"Origin": {"https://studio.example"}})
+	require.Equal(t, 101, status)
 	require.Equal(t, 200, as(t, s, "GET", "/api/executions", "", "Host", "quipu.internal").Status)
 	r := as(t, s, "POST", "/run-dag", body, "Origin", "https://studio.example")
 	require.Equal(t, 200, r.Status, string(r.Body))
