@@ -52,7 +52,10 @@ func (d Deps) askJudge(ctx context.Context, call node.Call, c modelConfig, q que
 	}
 	c.stream = false // nobody reads a decision word by word
 	ans, details, failure := d.askModel(ctx, call, c, q)
-	return rawjson.Unquote(ans.output), ans, details, failure
+	if failure != nil {
+		return "", answer{}, details, failure
+	}
+	return rawjson.Unquote(ans.output), ans, details, nil
 }
 
 // topic is the text that is decided about: the message, else what the tasks before gave.

@@ -51,6 +51,22 @@ func TestGPTRouter_UnderstandsAnswers(t *testing.T) {
 	require.Equal(t, []any{"BAD_REPLY", true}, []any{f.Code, f.Retryable}, "another attempt may do better")
 }
 
+// A model that is down fails the task with a code, and another attempt may do better.
+func TestJudged_TheModelFails(t *testing.T) {
+	s, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	r := registry(t, nodetypes.Deps{HTTP: guarded(t), Model: nodetypes.Model{BaseURL: s.URL, Key: "process-key", Name: "m"}})
+	for typ, p := range map[string]string{
+		"gpt_router":            `{"message":"Hi",` + routes + `}`,
+		"gpt_conditional_block": `{"message":"Hi","condition":"is it?"}`,
+		"eval":                  `{"config":{"eval_type":"llm_judge","config":{"criteria":"kind"}},"data":"text"}`,
+	} {
+		_, err := run(t, r, typ, params(p))
+		var f *node.Failure
+		require.ErrorAs(t, err, &f, typ)
+		require.Equal(t, []any{"HTTP_503", true}, []any{f.Code, f.Retryable}, typ)
+	}
+}
+
 // The built-in provider's choices are in logs of demos: they may never change.
 func TestGPTRouter_DeterministicIsGolden(t *testing.T) {
 	r := registry(t, nodetypes.Deps{})
