@@ -19,11 +19,16 @@ func unrouted(c *fiber.Ctx, status int) string {
 	return ""
 }
 
-// served lists the routes of an app, those for GET first, each without those below it.
+// served lists the routes of an app, those for GET first, each without those below it: /api/workflows
+// stands for its versions too. What begins with a parameter is a route of another kind: /ws/:flow/:run
+// is not below /ws.
 func served(app *fiber.App) []string {
 	var out []string
 	for _, route := range app.GetRoutes(true) {
-		below := func(known string) bool { return route.Path == known || strings.HasPrefix(route.Path, known+"/") }
+		below := func(known string) bool {
+			rest, ok := strings.CutPrefix(route.Path, known)
+			return ok && (rest == "" || strings.HasPrefix(rest, "/") && !strings.HasPrefix(rest, "/:"))
+		}
 		if route.Path != "/" && !slices.ContainsFunc(out, below) {
 			out = append(out, route.Path)
 		}
