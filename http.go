@@ -35,6 +35,8 @@ func (s *server) buildApp() {
 		ReadBufferSize: headerBytesMax,
 		ReadTimeout:    readTimeout, IdleTimeout: idleTimeout,
 		ErrorHandler: s.answerError,
+		// No route takes a form: reading one before its route is known could write files.
+		DisablePreParseMultipartForm: true,
 	})
 	// Clients that keep idle connections must not hold up a stop.
 	s.app.Server().CloseOnShutdown = true

@@ -245,7 +245,7 @@ func TestDefinition_TellsAllThatKeepsItFromRunning(t *testing.T) {
 	_, faults := g.Definition()
 	require.ElementsMatch(t, []string{
 		`/nodes/1/type: "gone" is no node type of this server`, `/nodes/2/id: "x" is the id of two nodes; ids must differ`, "/nodes/3/id: is missing; give the node an id",
-		"/nodes/4/data/config/url: is required", "/nodes/5/data/config/condition_expression: is required, as a string",
+		"/nodes/4/config/url: is required", "/nodes/5/config/condition_expression: is required, as a string",
 	}, listed(faults))
 	require.Contains(t, g.Texts(faults), `node "c": url is required`)
 }

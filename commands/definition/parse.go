@@ -170,7 +170,7 @@ func (p *parser) node(raw []byte, at string) vertex {
 		p.faults.Add(at, "must be an object with id and type")
 		return n
 	}
-	var id, typ, dataType, config, dataConfig []byte
+	var id, typ, data, dataType, config, dataConfig []byte
 	for _, m := range rawjson.Members(raw) {
 		switch m.Key {
 		case "id":
@@ -180,6 +180,7 @@ func (p *parser) node(raw []byte, at string) vertex {
 		case "config":
 			config = m.Value
 		case "data":
+			data = m.Value
 			if kind := rawjson.KindOf(m.Value); kind != rawjson.Object && kind != rawjson.Null {
 				p.faults.Add(at+"/data", "must be an object")
 			}
@@ -206,8 +207,11 @@ func (p *parser) node(raw []byte, at string) vertex {
 		}
 	}
 	p.function(&n, typ, dataType)
-	if rawjson.KindOf(dataConfig) == rawjson.Null && rawjson.KindOf(config) != rawjson.Null {
+	switch {
+	case rawjson.KindOf(dataConfig) == rawjson.Null && rawjson.KindOf(config) != rawjson.Null:
 		dataConfig, n.configAt = config, at+"/config"
+	case data == nil: // it is written the short way, and its config is missing
+		n.configAt = at + "/config"
 	}
 	p.config(&n, dataConfig)
 	return n
