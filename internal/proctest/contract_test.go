@@ -13,12 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Statements of the contract that only the whole binary can show; docs/contract-tests.md lists them
-// all.
+// More statements of the contract are tested in internal/contracttest; docs/contract-tests.md lists all.
 
 // S0-1, S0-2, S0-3, S0-5, S0-6: a socket needs its path and nothing else. It sends no header, query
 // or message of its own and is shown the run that was given the same names.
-func TestContract_SocketNeedsOnlyItsPath(t *testing.T) {
+func TestS0_1_2_3_5_6_SocketNeedsOnlyItsPath(t *testing.T) {
 	s := Start(t, Options{})
 	for _, pair := range [][2]string{
 		{"Customer_Support_Pipeline", "ticket_78453"}, {"Financial_Data_Pipeline", "daily_batch_20240215"}, {"MyWorkflow", "run_001"},
@@ -37,7 +36,7 @@ func TestContract_SocketNeedsOnlyItsPath(t *testing.T) {
 
 // D11, D20: each task execution has a UUID of its own on all of its events; flow events carry the
 // run's id, which is run-dag's task_id, a UUIDv7, and known with exec_ before it, too.
-func TestContract_TaskIDs(t *testing.T) {
+func TestS0_15_25_D11_D20_TaskIDs(t *testing.T) {
 	const uuid = `^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`
 	s := Start(t, Options{})
 	socket := s.Open(t, "f", "r", "")
@@ -66,7 +65,7 @@ func TestContract_TaskIDs(t *testing.T) {
 
 // D1, D7: a cancelled run shows as flow_error with code CANCELLED and as failed; a second cancel is
 // refused, and the socket stays open for the next run.
-func TestContract_Cancel(t *testing.T) {
+func TestS2_14_D1_D7_Cancel(t *testing.T) {
 	stub := NewStub(t)
 	g := stub.gate("/gate")
 	defer close(g.open)
@@ -94,7 +93,7 @@ func TestContract_Cancel(t *testing.T) {
 
 // D10: with masking of frames turned off readers see secrets; the data folder holds ciphertext all
 // the same.
-func TestContract_MaskSwitch(t *testing.T) {
+func TestD10_MaskSwitch(t *testing.T) {
 	const secret = "sk-shown-in-frames-only-42"
 	for flag, shown := range map[string]bool{"--no-mask-frames": true, "--mask-frames": false} {
 		s := Start(t, Options{Args: []string{flag}})
