@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,11 +17,14 @@ import (
 	"quipu/infra/config"
 )
 
-// watch follows a run's socket and prints one frame a line until the run ends or ctx does. With
-// Follow it goes on to later runs of the name.
+// watch follows the socket of a run, or of an execution by its id, and prints one frame a line until
+// that ends or ctx does. With Follow it goes on to later runs of the name.
 func watch(ctx context.Context, w config.Watch, stdout io.Writer) error {
 	u := url.URL{Scheme: "ws", Host: serverHost(w.Server), Path: "/ws/" + w.Flow + "/" + w.Run}
 	u.RawPath = "/ws/" + url.PathEscape(w.Flow) + "/" + url.PathEscape(w.Run)
+	if w.Run == "" {
+		u.Path, u.RawPath = "/api/events/ws/executions/"+w.Flow, "/api/events/ws/executions/"+url.PathEscape(w.Flow)
+	}
 	if w.From == "" && w.After == "" {
 		w.From = "0"
 	}
@@ -49,7 +53,7 @@ func watch(ctx context.Context, w config.Watch, stdout io.Writer) error {
 		if _, err := fmt.Fprintf(stdout, "%s\n", frame); err != nil {
 			return err
 		}
-		if !w.Follow && endsFlow(frame) {
+		if !w.Follow && endsRun(frame) {
 			return nil
 		}
 	}
@@ -86,10 +90,13 @@ func problemText(response *http.Response) string {
 	return string(body)
 }
 
-// endsFlow reports whether a frame is the last of its run.
-func endsFlow(frame []byte) bool {
+// lastTypes are the types of the frames that end a run, of LAO and of the Orchestrator.
+var lastTypes = strings.Fields("flow_completed flow_error workflow.completed workflow.failed workflow.cancelled")
+
+// endsRun reports whether a frame is the last of its run.
+func endsRun(frame []byte) bool {
 	var f struct {
 		EventType string `json:"event_type"`
 	}
-	return json.Unmarshal(frame, &f) == nil && (f.EventType == "flow_completed" || f.EventType == "flow_error")
+	return json.Unmarshal(frame, &f) == nil && slices.Contains(lastTypes, f.EventType)
 }

@@ -11,17 +11,17 @@ import (
 // environment variable and the file's key follow from it), default, unit, min and max (both
 // inclusive), oneof (allowed words) and help (one sentence: meaning, special value, interaction).
 type Config struct {
-	HTTP     HTTP     `embed:""`
-	Guard    Guard    `embed:""`
-	Storage  Storage  `embed:""`
-	Logging  Logging  `embed:""`
-	Process  Process  `embed:""`
-	Runs     Runs     `embed:""`
-	Effects  Effects  `embed:""`
-	Outbound Outbound `embed:""`
-	Sockets  Sockets  `embed:""`
-	Views    Views    `embed:""`
-	LLM      LLM      `embed:""`
+	HTTP     HTTP     `embed:"" group:"HTTP:"`
+	Guard    Guard    `embed:"" group:"Who may call:"`
+	Storage  Storage  `embed:"" group:"Stores:"`
+	Logging  Logging  `embed:"" group:"Log lines:"`
+	Process  Process  `embed:"" group:"Process:"`
+	Runs     Runs     `embed:"" group:"Runs:"`
+	Effects  Effects  `embed:"" group:"Tasks:"`
+	Outbound Outbound `embed:"" group:"Outbound calls:"`
+	Sockets  Sockets  `embed:"" group:"Sockets:"`
+	Views    Views    `embed:"" group:"Views:"`
+	LLM      LLM      `embed:"" group:"Models:"`
 }
 
 // HTTP holds the settings of the listening side.

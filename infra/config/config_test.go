@@ -126,9 +126,20 @@ func TestLoad_WatchNamesItsServer(t *testing.T) {
 	} {
 		inv, err := load(t, append([]string{"watch", "f", "r", "--after", "7"}, args...), "QUIPU_ADDR=h:3")
 		require.NoError(t, err)
+		require.Equal(t, CommandWatch, inv.Command)
 		require.Equal(t, Watch{Flow: "f", Run: "r", Server: server, After: "7"}, inv.Watch)
 	}
-	inv, err := load(t, []string{"views", "verify"}, "QUIPU_ADDR=h:3")
+	inv, err := load(t, []string{"watch", "0192-id"})
+	require.NoError(t, err)
+	require.Equal(t, CommandWatch, inv.Command)
+	require.Equal(t, Watch{Flow: "0192-id", Server: "127.0.0.1:8080"}, inv.Watch)
+	for _, flags := range [][]string{{"--follow"}, {"--execution-id", "x"}} {
+		_, err = load(t, append([]string{"watch", "0192-id"}, flags...))
+		var usage *UsageError
+		require.ErrorAs(t, err, &usage)
+		require.ErrorContains(t, err, "<flow> and <run>")
+	}
+	inv, err = load(t, []string{"views", "verify"}, "QUIPU_ADDR=h:3")
 	require.NoError(t, err)
 	require.Empty(t, inv.ViewsServer, "work on the folder is not turned into a request")
 }
@@ -195,6 +206,31 @@ func TestLoad_Commands(t *testing.T) {
 	for _, s := range settings() {
 		require.Contains(t, strings.ReplaceAll(words, "[no-]", ""), "--"+s.Flag)
 		require.Contains(t, words, s.Env())
+	}
+	for _, group := range strings.Fields("HTTP: call: Stores: lines: Process: Runs: Tasks: calls: Sockets: Views: Models:") {
+		require.Contains(t, words, group, "flags stand in groups")
+	}
+	ungrouped, _, _ := strings.Cut(out.String(), "\nHTTP:")
+	require.NotContains(t, ungrouped, "--addr")
+	require.Contains(t, ungrouped, "--config")
+}
+
+// help is a command too: of the whole, or of one command.
+func TestLoad_Help(t *testing.T) {
+	for _, c := range [][2]string{{"help", "--help"}, {"help watch", "watch --help"}, {"help log verify", "log verify --help"}} {
+		var asked, flagged strings.Builder
+		inv, err := Load(strings.Fields(c[0]), nil, &asked)
+		require.NoError(t, err)
+		require.Equal(t, CommandHelp, inv.Command)
+		_, err = Load(strings.Fields(c[1]), nil, &flagged)
+		require.NoError(t, err)
+		require.Equal(t, flagged.String(), asked.String())
+	}
+	var out strings.Builder
+	_, err := Load([]string{"help"}, nil, &out)
+	require.NoError(t, err)
+	for _, command := range []string{CommandServe, CommandLogVerify, CommandLogBackup, CommandViewsRebuild, CommandViewsVerify, CommandWatch, CommandVersion} {
+		require.Contains(t, out.String(), "\n  "+command+" ")
 	}
 }
 

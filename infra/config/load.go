@@ -25,7 +25,7 @@ const (
 	CommandViewsRebuild = "views rebuild"
 	CommandViewsVerify  = "views verify"
 
-	CommandWatch   = "watch <flow> <run>"
+	CommandWatch   = "watch"
 	CommandVersion = "version"
 	CommandHelp    = "help" // help was asked for and has been printed
 )
@@ -59,7 +59,7 @@ type cli struct {
 	Serve   serve     `cmd:"" help:"Run the server."`
 	Log     logGroup  `cmd:"" help:"Check or back up the data of a server."`
 	Views   views     `cmd:"" help:"Check or build anew the views of a server."`
-	Watch   Watch     `cmd:"" help:"Print a run's frames, one a line, as they come."`
+	Watch   Watch     `cmd:"" help:"Print the frames of a run or an execution, one a line, as they come."`
 	Version noOptions `cmd:"" help:"Print the version."`
 }
 
@@ -73,14 +73,14 @@ type logGroup struct {
 }
 
 type logVerify struct {
-	DataFolder DataFolder `embed:""`
-	Logging    Logging    `embed:""`
+	DataFolder DataFolder `embed:"" group:"Stores:"`
+	Logging    Logging    `embed:"" group:"Log lines:"`
 }
 
 type logBackup struct {
-	DataFolder DataFolder `embed:""`
+	DataFolder DataFolder `embed:"" group:"Stores:"`
 	To         string     `name:"to" required:"" placeholder:"DIR" help:"Folder to make; it must not exist or be empty, and lie outside of the data folder."`
-	Logging    Logging    `embed:""`
+	Logging    Logging    `embed:"" group:"Log lines:"`
 }
 
 type views struct {
@@ -91,9 +91,9 @@ type views struct {
 type onViews struct {
 	Server     string     `name:"server" placeholder:"HOST:PORT" help:"Running server that is to do it; without it the work is done here: verify on any data folder, rebuild on that of a stopped server."`
 	APIKey     Secret     `name:"api-key" placeholder:"KEY" help:"Key of the server, if it has any; better by environment (QUIPU_API_KEY), since flags show in process lists."`
-	DataFolder DataFolder `embed:""`
-	Views      Views      `embed:""`
-	Logging    Logging    `embed:""`
+	DataFolder DataFolder `embed:"" group:"Stores:"`
+	Views      Views      `embed:"" group:"Views:"`
+	Logging    Logging    `embed:"" group:"Log lines:"`
 }
 
 func (v onViews) into(inv *Invocation) {
@@ -101,17 +101,29 @@ func (v onViews) into(inv *Invocation) {
 	inv.Config.Storage.DataFolder, inv.Config.Views, inv.Config.Logging = v.DataFolder, v.Views, v.Logging
 }
 
-// Watch are the arguments of the watch command.
+// Watch are the arguments of the watch command. Without Run, Flow is the id of an execution.
 type Watch struct {
-	Flow        string `arg:"" help:"Flow name."`
-	Run         string `arg:"" help:"Run name."`
+	Flow        string `arg:"" help:"Flow name; alone, the id of an execution of any API."`
+	Run         string `arg:"" optional:"" help:"Run name."`
 	Server      string `name:"server" aliases:"addr" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Server to ask (QUIPU_ADDR; --addr is the older name)."`
-	From        string `name:"from" help:"First offset to print, or latest; 0 unless after is given."`
-	After       string `name:"after" help:"Offset to go on behind, such as the last one seen."`
+	From        string `name:"from" help:"First offset to print (of an execution: position), or latest; 0 unless after is given."`
+	After       string `name:"after" help:"Offset (of an execution: position) to go on behind, such as the last one seen."`
 	Types       string `name:"types" help:"Event types to print, comma-separated."`
 	ExecutionID string `name:"execution-id" help:"Which run of the name; the newest if empty."`
 	Follow      bool   `name:"follow" help:"Go on with later runs of the name."`
 	APIKey      Secret `name:"api-key" placeholder:"KEY" help:"Key of the server, if it has any; better by environment (QUIPU_API_KEY), since flags show in process lists."`
+}
+
+// Validate is called by kong.
+func (w *Watch) Validate() error {
+	switch {
+	case w.Run != "":
+	case w.ExecutionID != "":
+		return errors.New("--execution-id chooses among the runs of a name: give <flow> and <run>, or the id alone as the argument")
+	case w.Follow:
+		return errors.New("--follow goes on with later runs of a name: give <flow> and <run>")
+	}
+	return nil
 }
 
 type noOptions struct{}
@@ -152,6 +164,9 @@ func Load(args, environ []string, stdout io.Writer) (Invocation, error) {
 	if err != nil {
 		return Invocation{}, fmt.Errorf("build the command line: %w", err)
 	}
+	if len(args) > 0 && args[0] == "help" {
+		args = append(slices.Clone(args[1:]), "--help")
+	}
 	ctx, err := parser.Parse(args)
 	switch {
 	case helped:
@@ -164,7 +179,8 @@ func Load(args, environ []string, stdout io.Writer) (Invocation, error) {
 	case err != nil:
 		return Invocation{}, &UsageError{err}
 	}
-	inv := Invocation{Command: ctx.Command(), Config: Default(), Warnings: src.unknownEnv()}
+	command, _, _ := strings.Cut(ctx.Command(), " <")
+	inv := Invocation{Command: command, Config: Default(), Warnings: src.unknownEnv()}
 	switch inv.Command {
 	case CommandServe:
 		inv.Config = Config(c.Serve)
