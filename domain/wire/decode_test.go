@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -156,6 +157,10 @@ func FuzzDecodeRun(f *testing.F) {
 		require.Equal(t, typ, typ2)
 		back, err := wire.DecodeRun(typ, again)
 		require.NoError(t, err)
-		require.Empty(t, cmp.Diff(e, back))
+		require.Empty(t, cmp.Diff(e, back, unwritten))
 	})
 }
+
+// unwritten is what an event never has as it was written, and what is therefore not written again: the size of a
+// hole that is no blob.
+var unwritten = cmpopts.IgnoreFields(domain.Hole{}, "Bytes")

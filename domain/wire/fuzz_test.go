@@ -20,6 +20,7 @@ func FuzzDecodeOthers(f *testing.F) {
 		_, data := wire.EncodeWorkflow(s.event)
 		f.Add(uint8(i), data)
 	}
+	f.Add(uint8(0), []byte(`{"workflow_id":"0","graph":{"holes":[{"bytes":1}]}}`))
 	add := func(_ string, data []byte) {
 		for which := range uint8(8) {
 			f.Add(which, data)
@@ -46,7 +47,7 @@ func FuzzDecodeOthers(f *testing.F) {
 		require.Equal(t, typ, again)
 		back, err := wire.DecodeWorkflow(typ, data2)
 		require.NoError(t, err)
-		require.Empty(t, cmp.Diff(e, back))
+		require.Empty(t, cmp.Diff(e, back, unwritten))
 	})
 }
 
@@ -64,5 +65,5 @@ func check[T any](t *testing.T, data []byte, decode func([]byte) (T, error), enc
 	_, again := encode(e)
 	back, err := decode(again)
 	require.NoError(t, err)
-	require.Empty(t, cmp.Diff(e, back))
+	require.Empty(t, cmp.Diff(e, back, unwritten))
 }
