@@ -10,12 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quipu/commands"
+	"quipu/commands/definition"
 	"quipu/commands/node"
 	"quipu/commands/nodetypes"
 	"quipu/domain"
 	"quipu/domain/run"
 	"quipu/domain/wire"
+	"quipu/domain/workflow"
 	"quipu/infra/clock"
+	"quipu/infra/faulty"
 )
 
 // desk is where runs are told things from outside: a library with channels, and more node types.
@@ -73,8 +76,14 @@ func (d *desk) execute(t *testing.T, workflow, input string) string {
 	return out.RunID
 }
 
-// graph is a trigger, nodes, and edges written as "a>b" or "a>b:handle".
+// graph is a trigger, nodes, and edges written as "a>b" or "a>b:handle"; with an end behind the last node
+// if it has none.
 func graph(nodes []string, edges ...string) string {
+	if !strings.Contains(strings.Join(nodes, ""), `"type":"end"`) {
+		_, rest, _ := strings.Cut(nodes[len(nodes)-1], `"id":"`)
+		last, _, _ := strings.Cut(rest, `"`)
+		nodes, edges = append(nodes, nodeOf("fin", "end", `{}`)), append(edges, last+">fin")
+	}
 	var b strings.Builder
 	b.WriteString(`{"nodes":[{"id":"in","type":"trigger"}`)
 	for _, n := range nodes {
@@ -210,4 +219,27 @@ func codeOf(err error) string {
 		return ""
 	}
 	return e.Code
+}
+
+// nobody is a network without anybody on it.
+type nobody struct{}
+
+func (nobody) Do(*http.Request) (*http.Response, error) {
+	return nil, domain.E(domain.KindUnavailable, "", "", "nobody is there")
+}
+
+// definitionOf translates a graph as Execute does.
+func definitionOf(t *testing.T, d *desk, graph string) workflow.Definition {
+	t.Helper()
+	g, faults := definition.Parse([]byte(graph), d.registry)
+	require.Empty(t, faults)
+	def, more := g.Definition()
+	require.Empty(t, more)
+	return def
+}
+
+func faultyLog(w *world) commands.Log {
+	log := faulty.NewLog(w.log, faulty.Options{Seed: 7})
+	log.SetRates(faulty.Rates{Refused: 5, Lost: 5, Unanswered: 5})
+	return log
 }

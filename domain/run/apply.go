@@ -129,12 +129,12 @@ func (s *State) change(f Fact) error {
 		return s.await(f, e.Task, e.Channel, e.DueAt)
 	case SignalReceived:
 		s.SecretsN += len(e.Secrets)
-		s.signals = s.signals.received(e)
+		s.signals.received(e)
 	case EventReceived:
 		if e.SignalID != "" && !s.signals.unreadHas(e.Channel, e.SignalID) {
 			return corrupt(f, "names signal %q, which did not come", e.SignalID)
 		}
-		s.signals = s.signals.read(e.Channel, e.SignalID)
+		s.signals.read(e.Channel, e.SignalID)
 		return s.onTask(f, e.Task, TaskAwaiting, func(*Task, int) {})
 	case ApprovalDecided:
 		return s.onTask(f, e.Task, TaskAwaiting, func(*Task, int) {})

@@ -162,6 +162,7 @@ func (t *Task) Waits() bool {
 func (s *State) fork() *State {
 	n := *s
 	n.tasks.fork()
+	n.signals.fresh = false
 	n.ready = s.ready[:len(s.ready):len(s.ready)]
 	return &n
 }

@@ -168,10 +168,12 @@ func (s *State) awaiting(which func(*Task) bool) []string {
 	return out
 }
 
-// signals are the messages a run got. The maps are shared with earlier states: a change copies them.
+// signals are the messages a run got. The maps are shared with the state that this one was forked from,
+// until the first change copies them: folding a thousand signals must not copy a thousand times.
 type signals struct {
 	seen   map[string]struct{} // ids
 	unread map[string][]signal // by name, in the order they came; no task has waited for them yet
+	fresh  bool                // the maps are this state's alone
 }
 
 type signal struct {
@@ -179,15 +181,23 @@ type signal struct {
 	payload domain.Value
 }
 
-func (s signals) received(e SignalReceived) signals {
+func (s *signals) take() {
+	if s.fresh {
+		return
+	}
 	seen := make(map[string]struct{}, len(s.seen)+1)
 	maps.Copy(seen, s.seen)
-	seen[e.SignalID] = struct{}{}
 	unread := make(map[string][]signal, len(s.unread)+1)
-	maps.Copy(unread, s.unread)
-	list := unread[e.Name]
-	unread[e.Name] = append(list[:len(list):len(list)], signal{id: e.SignalID, payload: e.Payload})
-	return signals{seen: seen, unread: unread}
+	for name, list := range s.unread {
+		unread[name] = slices.Clip(list) // what follows is not written into a shared array
+	}
+	*s = signals{seen: seen, unread: unread, fresh: true}
+}
+
+func (s *signals) received(e SignalReceived) {
+	s.take()
+	s.seen[e.SignalID] = struct{}{}
+	s.unread[e.Name] = append(s.unread[e.Name], signal{id: e.SignalID, payload: e.Payload})
 }
 
 func (s signals) unreadHas(name, id string) bool {
@@ -195,16 +205,20 @@ func (s signals) unreadHas(name, id string) bool {
 }
 
 // read takes a signal out of the unread ones.
-func (s signals) read(name, id string) signals {
+func (s *signals) read(name, id string) {
 	if id == "" {
-		return s
+		return
 	}
-	unread := maps.Clone(s.unread)
-	unread[name] = slices.DeleteFunc(slices.Clone(unread[name]), func(g signal) bool { return g.id == id })
-	if len(unread[name]) == 0 {
-		delete(unread, name)
+	s.take()
+	list := s.unread[name]
+	switch i := slices.IndexFunc(list, func(g signal) bool { return g.id == id }); {
+	case len(list) == 1 && i == 0:
+		delete(s.unread, name)
+	case i == 0:
+		s.unread[name] = list[1:]
+	case i > 0:
+		s.unread[name] = slices.Concat(list[:i], list[i+1:])
 	}
-	return signals{seen: s.seen, unread: unread}
 }
 
 // signal records a message to the run, and ends the wait of the first task that waits for its name. One
