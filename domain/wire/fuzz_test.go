@@ -11,6 +11,7 @@ import (
 	"quipu/domain/endpoint"
 	"quipu/domain/name"
 	"quipu/domain/wire"
+	"quipu/domain/workflow"
 )
 
 // Whatever bytes a damaged disk gives for an event that is none of a run's: an error or an event, which is
@@ -47,9 +48,14 @@ func FuzzDecodeOthers(f *testing.F) {
 		require.Equal(t, typ, again)
 		back, err := wire.DecodeWorkflow(typ, data2)
 		require.NoError(t, err)
-		require.Empty(t, cmp.Diff(e, back, unwritten))
+		require.Empty(t, cmp.Diff(e, back, unwritten, byFields))
 	})
 }
+
+// content has no Equal, which would look at what is unwritten too.
+type content workflow.Content
+
+var byFields = cmp.Transformer("fields", func(c workflow.Content) content { return content(c) })
 
 // check decodes data and, if it is accepted and encode is given, holds what is decoded of its encoding against it.
 func check[T any](t *testing.T, data []byte, decode func([]byte) (T, error), encode func(T) (string, []byte)) {
