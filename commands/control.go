@@ -92,9 +92,18 @@ func (e *Executor) folded(ctx context.Context, runID string) (loaded, *Session, 
 // Signal gives a run a message. It ends the wait of the task that waits for its name first, now or when
 // one begins to. payload is checked JSON.
 //
-// Errors: as Cancel; ErrUnprocessable naming what is wrong with name or payload; ErrRefused with code
+// Errors: as Cancel; ErrUnprocessable naming what is wrong with name or payload, SECRET_IN_NAME if the name
+// holds a secret of the run, since names are stored in clear; ErrRefused with code
 // TOO_MANY_SIGNALS.
 func (e *Executor) Signal(ctx context.Context, a Ask, name string, payload []byte) (Outcome, error) {
+	session, err := e.session(ctx, a.RunID)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if session.Scrub(name) != name { // nodes wait for it by its bytes, a mask would end no wait
+		return Outcome{}, domain.E(domain.KindUnprocessable, "signal run", a.RunID, "holds a secret of the run; use another name").
+			WithField("name").WithCode("SECRET_IN_NAME")
+	}
 	id := e.deps.IDs.NewID()
 	if a.Key != "" {
 		id = a.Key

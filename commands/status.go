@@ -28,7 +28,11 @@ func (e *Executor) observe(command string, began time.Time, err error) {
 
 // CancelRun is Cancel for clients that may repeat it under a key.
 func (e *Executor) CancelRun(ctx context.Context, a Ask, reason string) (Outcome, error) {
-	return e.control(ctx, "cancel", a, run.Cancel{Reason: reason})
+	texts, err := e.scrub(ctx, a.RunID, reason)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return e.control(ctx, "cancel", a, run.Cancel{Reason: texts[0]})
 }
 
 // State returns a run as of its last stored event: from its mailbox if it is active, else folded

@@ -244,7 +244,7 @@ func named(err error) error {
 	var e *domain.Error
 	switch {
 	case !errors.As(err, &e):
-	case e.Field == "channel":
+	case e.Field == "channel", e.Field == "name":
 		return e.WithField("path/name")
 	case e.Field == "payload":
 		return e.WithField("body")

@@ -119,6 +119,7 @@ func controlOperations() []apidoc.Operation {
 			Answers: []apidoc.Answer{{Status: 202, Doc: "It is recorded.", Of: apidoc.Data[signalled]{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
 			Refusals: refusals(ofRun, []apidoc.Refusal{
 				badEscape, badName, tooLarge, secretKey,
+				{Status: 422, Code: "SECRET_IN_NAME", Field: "path/name", Message: "holds a secret of the run; use another name"},
 				{Status: 409, Code: "TOO_MANY_SIGNALS", Message: "the run has got 1000 signals, it takes no more"},
 				{Status: 409, Code: "CONFLICT", Message: "its secrets were sealed by another session"},
 			}),

@@ -56,6 +56,15 @@ func (f *frame) details(e run.Event) {
 		f.taskHead(e.Task, e.TaskID, e.Iteration)
 		f.Str("channel", e.Channel)
 		f.timeOpt("due_at", e.DueAt)
+	case run.EventReceived:
+		f.taskHead(e.Task, e.TaskID, e.Iteration)
+		f.Str("channel", e.Channel)
+		if e.SignalID != "" {
+			f.Str("signal_id", e.SignalID)
+		}
+		if e.MessageID != "" {
+			f.Str("message_id", e.MessageID)
+		}
 	case run.SignalReceived:
 		f.Str("signal_id", e.SignalID)
 		f.Str("name", e.Name)

@@ -122,6 +122,8 @@ var stories = map[string][]step{
 		{5, run.TaskStarted{Task: "hear", TaskID: "t2", Node: "n", Function: "event", Input: raw(`{}`)}},
 		{5, run.EventAwaited{Task: "hear", TaskID: "t2", Channel: "orders"}},
 		{6, run.SignalReceived{SignalID: "s1", Name: "orders", Payload: raw(`{"n": 1}`)}},
+		{6, run.EventReceived{Task: "hear", TaskID: "t2", Channel: "orders", SignalID: "s1"}},
+		{7, run.EventReceived{Task: "too", TaskID: "t3", Channel: "news", MessageID: "12"}},
 	},
 	"cancelled": {
 		begun("r3"),
