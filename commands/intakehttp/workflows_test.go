@@ -71,6 +71,12 @@ func (s *site) do(t *testing.T, method, path, body string) reply {
 	request := httptest.NewRequest(method, "/", strings.NewReader(body))
 	request.URL.Path, request.RequestURI = path, path
 	request.Header.Set("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	_, out := s.send(t, request)
+	return out
+}
+
+func (s *site) send(t *testing.T, request *http.Request) (*http.Response, reply) {
+	t.Helper()
 	response, err := s.app.Test(request, 15_000)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, response.Body.Close()) }()
@@ -87,7 +93,7 @@ func (s *site) do(t *testing.T, method, path, body string) reply {
 		require.Equal(t, "success", envelope.Status)
 		out.data = envelope.Data
 	}
-	return out
+	return response, out
 }
 
 func (r reply) text(t *testing.T, key string) string {
