@@ -1,6 +1,7 @@
 package contracttest
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -235,7 +236,7 @@ func TestS1_28_FragmentsAndHealth(t *testing.T) {
 
 // A message sent again under its key, also on another connection, is the same execution; a client that
 // comes back goes on from where it was.
-func TestS1_29_D12_ResendAndResume(t *testing.T) {
+func TestS1_29_D4_D12_ResendAndResume(t *testing.T) {
 	t.Parallel()
 	s, stub := proctest.Start(t, proctest.Options{}), proctest.NewStub(t)
 	g := newGate(stub, "/gate")
@@ -270,6 +271,11 @@ func TestS1_29_D12_ResendAndResume(t *testing.T) {
 	whole := events(byQuery.until(executionEnds))
 	require.Equal(t, events(before), whole[:len(before)], "from the beginning where no offset is given")
 	require.Equal(t, whole[len(before)-1:], rest)
+
+	// The start makes two frames: a cursor may stand between them.
+	require.Equal(t, []any{json.Number("0"), json.Number("1"), json.Number("2")}, []any{at(before[0], "data", "offset"), at(before[0], "data", "part"), at(before[0], "data", "parts")})
+	behind := p.dial(t, s, "&connection_id=ws_mine&execution_id="+execution+"&after=0:1")
+	require.Equal(t, whole[1:], events(behind.until(executionEnds)))
 }
 
 // An execution is cancelled by message; the first end wins, and REST sees the same.

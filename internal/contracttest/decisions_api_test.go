@@ -149,6 +149,12 @@ func TestD19_FeedsOverTheWire(t *testing.T) {
 	middle := text(t, all[2]["position"])
 	require.Equal(t, all[3:], dial(t, s, "/ws/workflows/"+workflow+"?after="+middle).until(isType("workflow.completed")))
 	require.Equal(t, all[2:], dial(t, s, "/ws/workflows/"+workflow+"?from="+middle).until(isType("workflow.completed")))
+	for _, path := range []string{"/ws/workflows/nothing", "/api/events/ws/workflows/nothing", "/api/events/ws/executions/nothing"} {
+		refusedSocket(t, s, 404, path)
+	}
+	for _, bad := range []string{"after=nonsense", "from=7"} {
+		refusedSocket(t, s, 400, "/ws/workflows/"+workflow+"?"+bad)
+	}
 	// The same by REST.
 	require.Equal(t, all[0]["id"], at(items(t, s, "/api/workflows/"+workflow+"/events?event_type=workflow.started&execution_id="+second), 0, "id"))
 }
