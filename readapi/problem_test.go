@@ -103,8 +103,8 @@ func TestErrorHandler_NamesWhatThereIs(t *testing.T) {
 	app.Get("/things/:id", done)
 	app.Delete("/things/:id", done)
 	for _, c := range []struct{ method, path, message, allow string }{
-		{"GET", "/nowhere", "no such route; there are /things, /run, and GET / says more", ""},
-		{"POST", "/things/a/b", "no such route; there are /things, /run, and GET / says more", ""},
+		{"GET", "/nowhere", "no such route; there are /things, /things/:id, /run, and GET / says more", ""},
+		{"POST", "/things/a/b", "no such route; there are /things, /things/:id, /run, and GET / says more", ""},
 		{"GET", "/run", "method not allowed; this route takes POST", "POST"},
 		{"PUT", "/things/x", "method not allowed; this route takes GET, HEAD, DELETE", "GET, HEAD, DELETE"},
 	} {
