@@ -9,6 +9,7 @@ import (
 
 	"quipu/domain"
 	"quipu/domain/name"
+	"quipu/domain/rawjson"
 	"quipu/readapi/lao"
 )
 
@@ -99,7 +100,7 @@ func (r *request) parseCursor(query func(string) string, faults *faultList) {
 			bad = bad || hasPart
 		}
 		if bad {
-			faults.add("query/"+key, fmt.Sprintf("%q is not an offset: write a whole number from 0%s", clip(value), map[bool]string{
+			faults.add("query/"+key, fmt.Sprintf("%q is not an offset: write a whole number from 0%s", rawjson.Clip(value), map[bool]string{
 				true: " (or -1), or <offset>:<part>", false: ", or latest",
 			}[key == "after"]))
 			continue
@@ -118,7 +119,7 @@ func (r *request) parseFilter(query func(string) string, faults *faultList) {
 	for _, t := range strings.Split(types, ",") {
 		t = strings.TrimSpace(t)
 		if !slices.Contains(known, t) {
-			*faults = append(*faults, domain.E(domain.KindInvalid, "", "", fmt.Sprintf("%q is not an event type", clip(t))).
+			*faults = append(*faults, domain.E(domain.KindInvalid, "", "", fmt.Sprintf("%q is not an event type", rawjson.Clip(t))).
 				WithField("query/types").WithCode("INVALID_REQUEST").WithDetails(map[string]any{"types": known}))
 			return
 		}
@@ -158,13 +159,4 @@ func (f faultList) error() error {
 		return nil
 	}
 	return joined(f)
-}
-
-// clip keeps what a client sent short when it is quoted back.
-func clip(s string) string {
-	const bytesMax = 64
-	if len(s) > bytesMax {
-		s = s[:bytesMax] + "…"
-	}
-	return strings.ToValidUTF8(s, "\ufffd")
 }

@@ -155,7 +155,7 @@ func (p *parser) nodes(v domain.Value) []vertex {
 	for i, item := range items {
 		n := p.node(item, "/nodes/"+strconv.Itoa(i))
 		if n.id != "" && known[n.id] {
-			p.faults.Add(n.at+"/id", "%q is the id of two nodes; ids must differ", clip(n.id))
+			p.faults.Add(n.at+"/id", "%q is the id of two nodes; ids must differ", rawjson.Clip(n.id))
 		}
 		known[n.id] = true
 		out = append(out, n)
@@ -235,7 +235,7 @@ func (p *parser) function(n *vertex, typ, dataType []byte) {
 	case n.function == "":
 		p.faults.Add(where, "is missing; name one of: %s", p.registry.Names())
 	default:
-		p.faults.Add(where, "%q is no node type of this server; use one of: %s", clip(n.function), p.registry.Names())
+		p.faults.Add(where, "%q is no node type of this server; use one of: %s", rawjson.Clip(n.function), p.registry.Names())
 	}
 }
 

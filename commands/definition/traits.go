@@ -78,7 +78,7 @@ func (p policy) duration(v domain.Value, at string, most time.Duration) time.Dur
 		return 0
 	}
 	if err != nil || d <= 0 || d > most {
-		p.fault(at, `is %s; give more than 0 and at most %s, as seconds or a text like "1.5s"`, clip(text), most)
+		p.fault(at, `is %s; give more than 0 and at most %s, as seconds or a text like "1.5s"`, rawjson.Clip(text), most)
 		return 0
 	}
 	return d
@@ -133,11 +133,4 @@ func (p policy) number(v domain.Value, at string, least, most float64) float64 {
 		return least
 	}
 	return n
-}
-
-func clip(s string) string {
-	if len(s) > 64 {
-		return strings.ToValidUTF8(s[:64], "") + "…"
-	}
-	return s
 }

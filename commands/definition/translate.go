@@ -42,7 +42,7 @@ func (g *Graph) Definition() (workflow.Definition, []node.Fault) {
 		case n.id == "":
 			f.Add(n.at+"/id", "is missing; give the node an id")
 		case twice:
-			f.Add(n.at+"/id", "%q is the id of two nodes; ids must differ", clip(n.id))
+			f.Add(n.at+"/id", "%q is the id of two nodes; ids must differ", rawjson.Clip(n.id))
 		default:
 			known[n.id] = len(d.Nodes)
 			d.Nodes = append(d.Nodes, g.task(n, &f))
@@ -62,7 +62,7 @@ func (g *Graph) Definition() (workflow.Definition, []node.Fault) {
 func (g *Graph) task(n *vertex, f *Faults) workflow.Node {
 	out := workflow.Node{Name: n.id, Tag: n.label, Templates: true, Params: domain.Raw(n.withDefaults())}
 	if n.typ == nil {
-		f.Add(n.at+"/type", "%q is no node type of this server", clip(n.function))
+		f.Add(n.at+"/type", "%q is no node type of this server", rawjson.Clip(n.function))
 		out.Type = n.function
 		return out
 	}
@@ -166,10 +166,10 @@ func (g *Graph) arcs(d *workflow.Definition, known map[string]int, f *Faults) ma
 		_, from := known[e.source]
 		_, to := known[e.target]
 		if !from {
-			f.Add(e.at+"/source", "names %q, which is no node", clip(e.source))
+			f.Add(e.at+"/source", "names %q, which is no node", rawjson.Clip(e.source))
 		}
 		if !to {
-			f.Add(e.at+"/target", "names %q, which is no node", clip(e.target))
+			f.Add(e.at+"/target", "names %q, which is no node", rawjson.Clip(e.target))
 		}
 		if !from || !to {
 			continue
@@ -179,7 +179,7 @@ func (g *Graph) arcs(d *workflow.Definition, known map[string]int, f *Faults) ma
 		}
 		incoming[e.target][e.source] = true
 		if e.source == e.target {
-			f.Add(e.at, "leads from node %q to itself", clip(e.source))
+			f.Add(e.at, "leads from node %q to itself", rawjson.Clip(e.source))
 			continue
 		}
 		d.Edges = append(d.Edges, workflow.Edge{Source: e.source, Target: e.target, Condition: e.condition})
@@ -196,9 +196,9 @@ func (g *Graph) shape(incoming map[string]map[string]bool, f *Faults) {
 		switch sources := len(incoming[n.id]); {
 		case n.id == "" || n.function == typeTrigger:
 		case sources == 0:
-			f.Add(n.at, "node %q has no incoming edge; lead one to it or make it a trigger", clip(n.id))
+			f.Add(n.at, "node %q has no incoming edge; lead one to it or make it a trigger", rawjson.Clip(n.id))
 		case n.function == typeMerge && sources < 2:
-			f.Add(n.at, "node %q merges %d branch, it needs at least 2 incoming edges", clip(n.id), sources)
+			f.Add(n.at, "node %q merges %d branch, it needs at least 2 incoming edges", rawjson.Clip(n.id), sources)
 		}
 	}
 	switch {
@@ -246,7 +246,7 @@ func (g *Graph) Texts(faults []node.Fault) []string {
 		for j := range g.nodes {
 			n := &g.nodes[j]
 			if rest, below := strings.CutPrefix(f.Pointer, n.configAt+"/"); below {
-				out[i] = fmt.Sprintf("node %q: %s %s", clip(n.id), rest, f.Message)
+				out[i] = fmt.Sprintf("node %q: %s %s", rawjson.Clip(n.id), rest, f.Message)
 			}
 		}
 	}

@@ -230,7 +230,7 @@ func (p *parser) traits(n *workflow.Node, function, at string) {
 	}
 	typ, ok := p.registry.Get(function)
 	if !ok {
-		p.meaning.add(at+"/function", "%q is no function of this server; use one of: %s", clip(function), p.registry.Names())
+		p.meaning.add(at+"/function", "%q is no function of this server; use one of: %s", rawjson.Clip(function), p.registry.Names())
 		return
 	}
 	at += "/params"
@@ -304,11 +304,4 @@ func (p *parser) condition(v domain.Value, at, member string) string {
 	default:
 		return p.textOrNull(v, at, member)
 	}
-}
-
-func clip(s string) string {
-	if len(s) > 64 {
-		return strings.ToValidUTF8(s[:64], "") + "…"
-	}
-	return s
 }

@@ -140,7 +140,7 @@ func parseExecute(body []byte) ([]byte, error) {
 	}
 	input, given := rawjson.Get(body, "/input_data")
 	if members := rawjson.Members(body); !given && len(members) > 0 {
-		f.Add("/input_data", "is missing, and %q is not read; send the input as {\"input_data\": {…}}", clip(members[0].Key))
+		f.Add("/input_data", "is missing, and %q is not read; send the input as {\"input_data\": {…}}", rawjson.Clip(members[0].Key))
 	}
 	switch rawjson.KindOf(input) {
 	case rawjson.Object:

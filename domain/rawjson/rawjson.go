@@ -245,7 +245,7 @@ func (s *scanner) object() bool {
 		}
 		key := s.key(s.i, end)
 		if !s.addKey(&seen, key) {
-			return s.fail("duplicate key " + strconv.Quote(clip(key)))
+			return s.fail("duplicate key " + strconv.Quote(Clip(key)))
 		}
 		s.i = end
 		s.space()
@@ -353,13 +353,6 @@ func (s *scanner) addKey(k *keySet, key string) bool {
 		s.keys = s.keys[:k.base]
 	}
 	return true
-}
-
-func clip(s string) string {
-	if len(s) > 64 {
-		return strings.ToValidUTF8(s[:64], "") + "…"
-	}
-	return s
 }
 
 // stringEnd returns the index after the closing quote of the string at b[i], or a reason.

@@ -100,7 +100,7 @@ func (r *Reader) pointer() string {
 			out = strconv.AppendInt(append(out, '/'), int64(l.item), 10)
 		case end > l.keys:
 			out = append(out, '/')
-			out = append(out, EscapeKey(clip(string(r.b[r.keys[end-1].from:r.keys[end-1].to])))...)
+			out = append(out, EscapeKey(Clip(string(r.b[r.keys[end-1].from:r.keys[end-1].to])))...)
 		}
 	}
 	return string(out)

@@ -108,7 +108,7 @@ func listCycle(names []string) string {
 		if i > 0 {
 			b.WriteString(" -> ")
 		}
-		b.WriteString(clip(n))
+		b.WriteString(rawjson.Clip(n))
 	}
 	return b.String()
 }
@@ -193,15 +193,15 @@ func (g *Graph) linkParams(link *linker, hasInput func(string) bool) error {
 			case RefDepends, RefMapping:
 				from, ok := g.index[r.Name]
 				if !ok {
-					return fault(at+"/depends", fmt.Sprintf("names %q, which is no task; name one of the tasks", clip(r.Name)))
+					return fault(at+"/depends", fmt.Sprintf("names %q, which is no task; name one of the tasks", rawjson.Clip(r.Name)))
 				}
 				if from == i {
-					return fault(at+"/depends", fmt.Sprintf("task %q depends on itself", clip(r.Name)))
+					return fault(at+"/depends", fmt.Sprintf("task %q depends on itself", rawjson.Clip(r.Name)))
 				}
 				link.add(from, i)
 			case RefInput:
 				if hasInput != nil && !hasInput(r.Name) {
-					return fault(at+"/input", fmt.Sprintf("names %q, which is not in default_inputs; add it there", clip(r.Name)))
+					return fault(at+"/input", fmt.Sprintf("names %q, which is not in default_inputs; add it there", rawjson.Clip(r.Name)))
 				}
 			}
 		}
@@ -214,14 +214,14 @@ func (g *Graph) linkEdges(link *linker) error {
 		at := "/edges/" + strconv.Itoa(i)
 		from, ok := g.index[e.Source]
 		if !ok {
-			return fault(at+"/source", fmt.Sprintf("names %q, which is no task", clip(e.Source)))
+			return fault(at+"/source", fmt.Sprintf("names %q, which is no task", rawjson.Clip(e.Source)))
 		}
 		to, ok := g.index[e.Target]
 		if !ok {
-			return fault(at+"/target", fmt.Sprintf("names %q, which is no task", clip(e.Target)))
+			return fault(at+"/target", fmt.Sprintf("names %q, which is no task", rawjson.Clip(e.Target)))
 		}
 		if from == to {
-			return fault(at, fmt.Sprintf("leads from task %q to itself", clip(e.Source)))
+			return fault(at, fmt.Sprintf("leads from task %q to itself", rawjson.Clip(e.Source)))
 		}
 		g.edgeTarget[i] = int32(to)
 		link.add(from, to)
@@ -233,7 +233,7 @@ func (g *Graph) linkEdges(link *linker) error {
 		}
 		if e.Condition != "" {
 			if len(g.Gates[from]) == GatesMax {
-				return fault(at, fmt.Sprintf("task %q has more than %d conditional edges; remove some", clip(e.Source), GatesMax))
+				return fault(at, fmt.Sprintf("task %q has more than %d conditional edges; remove some", rawjson.Clip(e.Source), GatesMax))
 			}
 			g.Gates[from] = append(g.Gates[from], int32(i))
 			g.Gated[to] = true
@@ -307,13 +307,6 @@ func (g *Graph) walkCycle(left []int32) []string {
 
 func fault(field, message string) error {
 	return domain.E(domain.KindInvalid, "", "", message).WithField(field).WithCode("INVALID_GRAPH")
-}
-
-func clip(s string) string {
-	if len(s) > 64 {
-		return strings.ToValidUTF8(s[:64], "") + "…"
-	}
-	return s
 }
 
 // SealsOutput reports whether the output of node i is used under a secret key downstream, so that

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"quipu/domain"
+	"quipu/domain/rawjson"
 	"quipu/readapi/orchestrator"
 	"quipu/readapi/params"
 )
@@ -43,7 +44,7 @@ func parseQuery(get func(key string) string, log domain.LogID) (query, error) {
 			of, at, err := domain.ParseCursor(value)
 			if err != nil {
 				faults = append(faults, fault("query/"+key, fmt.Sprintf("%q is no position: write one as frames have it, <log id>-<16 hex digits>, or 0 for the beginning%s",
-					clip(value), map[string]string{"from": ", or latest"}[key])))
+					rawjson.Clip(value), map[string]string{"from": ", or latest"}[key])))
 				continue
 			}
 			q.latest, changed = false, changed || of != log
@@ -62,7 +63,7 @@ func parseQuery(get func(key string) string, log domain.LogID) (query, error) {
 			stored = []string{t}
 		}
 		if len(stored) == 0 || len(t) > params.TextBytesMax {
-			faults = append(faults, domain.E(domain.KindInvalid, "", "", fmt.Sprintf("%q is not an event type", clip(t))).
+			faults = append(faults, domain.E(domain.KindInvalid, "", "", fmt.Sprintf("%q is not an event type", rawjson.Clip(t))).
 				WithField("query/types").WithCode("INVALID_REQUEST").WithDetails(map[string]any{"types": orchestrator.Names()}))
 			break
 		}
@@ -89,13 +90,4 @@ func parseQuery(get func(key string) string, log domain.LogID) (query, error) {
 
 func (q *query) wants(typ, node string) bool {
 	return (q.types == nil || slices.Contains(q.types, typ)) && (q.node == "" || q.node == node)
-}
-
-// clip keeps what a client sent short when it is quoted back.
-func clip(s string) string {
-	const bytesMax = 64
-	if len(s) > bytesMax {
-		s = s[:bytesMax] + "…"
-	}
-	return strings.ToValidUTF8(s, "\ufffd")
 }
