@@ -3,7 +3,6 @@ package sealingtest
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,6 +10,7 @@ import (
 
 	"quipu/commands/sealing"
 	"quipu/infra/memory"
+	"quipu/internal/faultytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,7 +36,7 @@ func TestVault_FindsFaults(t *testing.T) {
 		"long fingerprint":      {"Fingerprint_IsStableAndShort", func(v *faultyVault) { v.suffix = "0" }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.True(t, fails(func(tb testing.TB) {
+			require.True(t, faultytest.Fails(t, func(tb testing.TB) {
 				named(vaultCases, f.finds).run(tb, func(testing.TB) (sealing.Vault, func() sealing.Vault) {
 					v := &faultyVault{Vault: memory.NewVault()}
 					f.spoil(v)
@@ -88,7 +88,7 @@ func TestBlobs_FindsFaults(t *testing.T) {
 		"Put_GivesTheSameBytesBack":   func(b sealing.Blobs) sealing.Blobs { return cutting{b} },
 	} {
 		t.Run(finds, func(t *testing.T) {
-			require.True(t, fails(func(tb testing.TB) {
+			require.True(t, faultytest.Fails(t, func(tb testing.TB) {
 				named(blobsCases, finds).run(tb, func(testing.TB) (sealing.Blobs, func() sealing.Blobs) { return wrap(memory.NewBlobs()), nil })
 			}))
 		})
@@ -132,27 +132,3 @@ func named[F any](cases []suiteCase[F], name string) suiteCase[F] {
 	}
 	panic("no case " + name)
 }
-
-// fails reports whether run fails its test.
-func fails(run func(testing.TB)) bool {
-	r := &recorder{}
-	done := make(chan struct{})
-	go func() { // FailNow ends its goroutine
-		defer close(done)
-		run(r)
-	}()
-	<-done
-	return r.failed
-}
-
-// recorder is a testing.TB that only remembers whether the test failed.
-type recorder struct {
-	testing.TB
-	failed bool
-}
-
-func (r *recorder) Name() string          { return "recorded" }
-func (r *recorder) Helper()               {}
-func (r *recorder) Log(...any)            {}
-func (r *recorder) Errorf(string, ...any) { r.failed = true }
-func (r *recorder) FailNow()              { r.failed = true; runtime.Goexit() }
