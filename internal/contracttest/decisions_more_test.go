@@ -60,3 +60,52 @@ func TestS2_9_D17_UpdatesNameTheirVersion(t *testing.T) {
 	require.NotEqual(t, tag, now.Header.Get("ETag"))
 	must(t, s, 200, http.MethodDelete, path, "", "If-Match", now.Header.Get("ETag"))
 }
+
+// An execution that a message started has the same events on AGNT5's socket and on the Orchestrator's: one
+// or two frames for each event, by the names of the table in each dialect.
+func TestD1_AnExecutionInTwoDialects(t *testing.T) {
+	t.Parallel()
+	s, stub := proctest.Start(t, proctest.Options{}), proctest.NewStub(t)
+	p := makeEndpoint(t, s, "shop")
+	for name, path := range map[string]string{"good": "/ok", "bad": "/fail"} {
+		p.serve(t, s, name, node("ask", "agent", object{"system_instructions": "Answer."}), node("call", "api_call", object{"url": stub.URL + path, "method": "POST"}))
+	}
+	p.serve(t, s, "slow", node("wait", "timer", object{"duration_seconds": 600}))
+	names := map[string][]string{
+		"workflow.started": {"execution_started", "workflow_start"}, "workflow.completed": {"workflow_end", "execution_completed"},
+		"workflow.failed": {"workflow_error", "execution_failed"}, "workflow.cancelled": {"execution_cancelled"},
+		"node.started": {"task_start"}, "node.completed": {"task_end"}, "node.failed": {"task_error"},
+		"llm.started": {"llm_start"}, "llm.completed": {"llm_end"}, "tool.started": {"tool_start"}, "tool.completed": {"tool_end"}, "tool.failed": {"tool_error"},
+	}
+	conn := p.dial(t, s, "")
+	for _, name := range []string{"good", "bad", "slow"} {
+		conn.send(object{"name": name})
+		first := conn.next()
+		execution := text(t, at(first, "data", "execution_id"))
+		if name == "slow" {
+			must(t, s, 202, http.MethodPost, "/api/executions/"+execution+"/cancel", "")
+		}
+		var got []object
+		for _, f := range append([]object{first}, conn.until(executionEnds)...) {
+			if at(f, "data", "offset") != nil { // a model's words are no events
+				got = append(got, f)
+			}
+		}
+		feed := dial(t, s, "/ws/workflows/"+execution+"?from=0").until(isType("workflow.completed", "workflow.failed", "workflow.cancelled"))
+		for _, e := range feed {
+			want, known := names[text(t, e["event_type"])]
+			if !known {
+				want = []string{text(t, e["event_type"])} // its canonical name in both
+			}
+			require.GreaterOrEqual(t, len(got), len(want), "%v", e)
+			for i, name := range want {
+				require.Equal(t, name, got[i]["type"])
+				require.Equal(t, e["offset"], at(got[i], "data", "offset"))
+				require.Equal(t, e["id"], at(got[i], "data", "event_id"))
+				require.Equal(t, at(e, "data", "timestamp"), at(got[i], "data", "timestamp"))
+			}
+			got = got[len(want):]
+		}
+		require.Empty(t, got)
+	}
+}
