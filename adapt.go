@@ -146,8 +146,15 @@ func (s *server) socketOptions() readapi.SocketOptions {
 		SocketsMax: noneIfZero(c.Sockets.Max), IdleTimeout: c.Sockets.IdleTimeout,
 		Compression: c.Sockets.Compression, Random: s.clock.Jitter,
 		Hooks: readapi.Hooks{
-			Opened:   s.metrics.SocketOpened,
-			Closed:   func(dialect string, _ int) { s.metrics.SocketClosed(dialect) },
+			Opened: func(dialect string) {
+				s.metrics.SocketOpened(dialect)
+				s.logger.Debug("socket opened", "dialect", dialect)
+			},
+			Closed: func(dialect string, code int) {
+				s.metrics.SocketClosed(dialect)
+				s.logger.Debug("socket closed", "dialect", dialect, "code", code)
+			},
+			Refused:  func(dialect, code string) { s.logger.Debug("socket refused", "dialect", dialect, "code", code) },
 			Sent:     func(dialect string, frames, _ int) { s.metrics.FramesSent(dialect, frames) },
 			Failed:   func(err error) { s.logger.Warn("socket cannot read the log", "error", err) },
 			Panicked: func(_ any, stack []byte) { s.logger.Error("socket panicked", "stack", string(stack)) },

@@ -194,10 +194,10 @@ func TestS1_25_D13_Rate(t *testing.T) {
 }
 
 // A message may come in fragments, with control frames between them; the server beats by itself; a socket
-// that ends leaves nothing behind; connections are counted.
+// that ends leaves nothing behind; connections are counted, and logged for who looks closely.
 func TestS1_28_FragmentsAndHealth(t *testing.T) {
 	t.Parallel()
-	s := proctest.Start(t, proctest.Options{})
+	s := proctest.Start(t, proctest.Options{Args: []string{"--log-level", "debug"}})
 	p := makeEndpoint(t, s, "shop")
 	p.serve(t, s, "w")
 	conn := p.dial(t, s, "")
@@ -232,6 +232,11 @@ func TestS1_28_FragmentsAndHealth(t *testing.T) {
 		_, _, err := c.ReadMessage()
 		require.True(t, websocket.IsCloseError(err, websocket.CloseNormalClosure), "%v", err)
 	}
+	refusedSocket(t, s, 401, p.path(""), "x-api-key.wrong")
+	for _, line := range []string{`"msg":"socket opened","dialect":"agnt5"`, `"msg":"socket closed","dialect":"agnt5","code":1000`, `"msg":"socket refused","dialect":"agnt5","code":`} {
+		proctest.Eventually(t, patience, line, func() bool { return strings.Contains(s.Output(), line) })
+	}
+	require.NotContains(t, s.Output(), p.key)
 }
 
 // A message sent again under its key, also on another connection, is the same execution; a client that
