@@ -40,7 +40,7 @@ func (e *Executor) Repeated(ctx context.Context, q StartRequest) (out Outcome, k
 
 // repeatedStart answers with the run of q.ID if there is one.
 func (e *Executor) repeatedStart(ctx context.Context, q StartRequest) (out Outcome, known bool, err error) {
-	page, err := e.deps.Log.ReadStream(ctx, RunStream(q.ID), 0, 1)
+	page, err := e.deps.Log.ReadStream(ctx, RunStream(q.ID), 0, domain.AppendEventsMax)
 	if errors.Is(err, domain.ErrNotFound) || err == nil && len(page) == 0 {
 		return Outcome{}, false, nil
 	}
@@ -58,11 +58,26 @@ func (e *Executor) repeatedStart(ctx context.Context, q StartRequest) (out Outco
 	case started.BodySHA256 != q.BodySHA256:
 		return Outcome{}, true, KeyReused("start run", q.ID)
 	}
+	position := page[0].Position
+	for i := range page {
+		// The first answer had the position of the last event of the start.
+		m, err := wire.DecodeMetadata(page[i].Metadata)
+		if err != nil {
+			return Outcome{}, false, err
+		}
+		if m.CommandID != startCommand(q.ID) {
+			break
+		}
+		position = page[i].Position
+	}
 	return Outcome{
-		RunID: q.ID, Position: page[0].Position, Repeated: true,
+		RunID: q.ID, Position: position, Repeated: true,
 		FlowName: started.FlowName, RunName: started.RunName, WorkflowVersion: started.WorkflowVersion,
 	}, true, nil
 }
+
+// startCommand is the id of the command that starts a run.
+func startCommand(runID string) string { return "start:" + runID }
 
 // KeyReused refuses a request whose idempotency key stood for another one.
 func KeyReused(op, subject string) error {

@@ -107,7 +107,7 @@ func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error
 	start.Hold = !admitted
 	e.names.begin(id)
 	defer e.names.end(id)
-	cause := wire.Cause{Actor: q.Actor, CommandID: "start:" + id, CorrelationID: id, Traceparent: q.Trace}
+	cause := wire.Cause{Actor: q.Actor, CommandID: startCommand(id), CorrelationID: id, Traceparent: q.Trace}
 	if err := e.bindIfNamed(ctx, named, name.Bound{FlowName: q.FlowName, RunName: q.RunName, ExecutionID: id}, cause); err != nil {
 		e.dismiss(admitted)
 		if errors.Is(err, domain.ErrIndeterminate) || errors.Is(err, domain.ErrConflict) {

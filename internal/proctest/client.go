@@ -55,14 +55,17 @@ func NewClient(addr func() string) *Client {
 // Client is a client of s.
 func (s *Server) Client() *Client { return NewClient(s.Addr) }
 
-// Do sends one request and reads the answer.
-func (c *Client) Do(ctx context.Context, method, path string, body []byte) (Reply, error) {
+// Do sends one request and reads the answer. headers are names and values in turn.
+func (c *Client) Do(ctx context.Context, method, path string, body []byte, headers ...string) (Reply, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.addr()+path, bytes.NewReader(body))
 	if err != nil {
 		return Reply{}, err
 	}
 	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
 	}
 	return c.send(req)
 }
@@ -109,11 +112,11 @@ func (c *Client) documented(t testing.TB, method, path string, r Reply) {
 }
 
 // Must is Do for a server that has to answer, as its OpenAPI document says.
-func (c *Client) Must(t testing.TB, method, path string, body []byte) Reply {
+func (c *Client) Must(t testing.TB, method, path string, body []byte, headers ...string) Reply {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
-	r, err := c.Do(ctx, method, path, body)
+	r, err := c.Do(ctx, method, path, body, headers...)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
