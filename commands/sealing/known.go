@@ -15,7 +15,7 @@ type known struct {
 
 type needle struct{ text, fp string }
 
-// add makes text a known secret, and what it carries: the x of "Bearer x".
+// add makes text a known secret, and what it carries: the x of "Bearer x", of a URL "…?api_key=x".
 func (k *known) add(text, fp string, fingerprint func(string) string) {
 	if _, ok := k.texts[text]; ok || text == "" {
 		return
@@ -91,10 +91,10 @@ var schemes = map[string]bool{
 	"bearer": true, "basic": true, "token": true, "apikey": true, "api-key": true, "key": true,
 }
 
-// carried returns the secrets inside a secret: its trimmed form, the credentials after an
-// authorization scheme, and of Basic also user:password and the password.
+// carried returns the secrets inside a secret: its trimmed form, those in a URL's query, the credentials
+// after an authorization scheme, and of Basic also user:password and the password.
 func carried(secret string) []string {
-	var out []string
+	out := inQuery(secret)
 	trimmed := strings.TrimSpace(secret)
 	if trimmed != secret {
 		out = append(out, trimmed)

@@ -25,7 +25,8 @@ type Options struct {
 	// in clear under a secret key: it is a program that names a secret, not one. Nil means nowhere.
 	Templates func(pointer string) bool
 	// Intake refuses what cannot be sealed in its place instead of sealing a larger part: an object
-	// key that holds a known secret, more than SecretsMax secrets. Set it for requests, which can
+	// key that holds a known secret, more than SecretsMax secrets. It also seals URLs whose query holds
+	// secrets, which in results may be links for whoever reads them. Set it for requests, which can
 	// still be mended.
 	Intake bool
 	// KeepMasks turns a mask of a secret this stream holds back into that secret. With Intake an
@@ -161,7 +162,8 @@ func (s *scanner) visit(p *rawjson.Path, kind rawjson.Kind, start, end int) bool
 	if kind != rawjson.String || end-start == 2 {
 		return true
 	}
-	if !st.sealed() && len(s.run.known.texts) == 0 && !s.part.KeepMasks {
+	mayBeURL := s.part.Intake && s.part.Raw[start+1] == 'h' && bytes.IndexByte(s.part.Raw[start:end], '?') >= 0
+	if !st.sealed() && len(s.run.known.texts) == 0 && !s.part.KeepMasks && !mayBeURL {
 		return true
 	}
 	text := rawjson.Unquote(s.part.Raw[start:end])
@@ -172,7 +174,7 @@ func (s *scanner) visit(p *rawjson.Path, kind rawjson.Kind, start, end int) bool
 		return s.mask(p, st, fp, start, end)
 	}
 	switch {
-	case st.sealed():
+	case st.sealed(), mayBeURL && len(inQuery(text)) > 0:
 		s.spots = append(s.spots, spot{start, end, p.Pointer(), s.run.remember(text), -1})
 	case s.part.References && len(text) < KnownBytesMin:
 	case s.run.known.secret(text):
