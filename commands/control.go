@@ -96,19 +96,11 @@ func (e *Executor) folded(ctx context.Context, runID string) (loaded, *Session, 
 // holds a secret of the run, since names are stored in clear; ErrRefused with code
 // TOO_MANY_SIGNALS.
 func (e *Executor) Signal(ctx context.Context, a Ask, name string, payload []byte) (Outcome, error) {
-	session, err := e.session(ctx, a.RunID)
-	if err != nil {
-		return Outcome{}, err
-	}
-	if session.Scrub(name) != name { // nodes wait for it by its bytes, a mask would end no wait
-		return Outcome{}, domain.E(domain.KindUnprocessable, "signal run", a.RunID, "holds a secret of the run; use another name").
-			WithField("name").WithCode("SECRET_IN_NAME")
-	}
 	id := e.deps.IDs.NewID()
 	if a.Key != "" {
 		id = a.Key
 	}
-	return e.sealed(ctx, "signal", a, payload, func(v domain.Value, secrets []run.Secret) run.Command {
+	return e.sealed(ctx, "signal", a, name, payload, func(v domain.Value, secrets []run.Secret) run.Command {
 		return run.Signal{SignalID: id, Name: name, Payload: v, Secrets: secrets, Node: e.node}
 	})
 }
@@ -118,7 +110,7 @@ func (e *Executor) Signal(ctx context.Context, a Ask, name string, payload []byt
 // Errors: as Cancel, but for a run that has ended.
 func (e *Executor) Deliver(ctx context.Context, runID, task, channel, messageID string, payload []byte) (Outcome, error) {
 	a := Ask{RunID: runID, Actor: wire.Actor{Kind: wire.ActorSystem, ID: e.node, Via: "channel"}}
-	return e.sealed(ctx, "deliver", a, payload, func(v domain.Value, secrets []run.Secret) run.Command {
+	return e.sealed(ctx, "deliver", a, "", payload, func(v domain.Value, secrets []run.Secret) run.Command {
 		return run.Deliver{Task: task, Channel: channel, MessageID: messageID, Payload: v, Secrets: secrets, Node: e.node}
 	})
 }
@@ -126,15 +118,19 @@ func (e *Executor) Deliver(ctx context.Context, runID, task, channel, messageID 
 // sealTriesMax bounds how often a payload is sealed again because its run was opened elsewhere meanwhile.
 const sealTriesMax = 5
 
-// sealed sends a command whose payload enters the run from outside.
+// sealed sends a command whose payload enters the run from outside, under a name that stays in clear.
 //
 // Two sessions of one run hand out the same ids for other secrets, so the payload is sealed by that of
 // the run's mailbox, or by one that the mailbox then goes on with.
-func (e *Executor) sealed(ctx context.Context, kind string, a Ask, payload []byte, command func(domain.Value, []run.Secret) run.Command) (Outcome, error) {
+func (e *Executor) sealed(ctx context.Context, kind string, a Ask, name string, payload []byte, command func(domain.Value, []run.Secret) run.Command) (Outcome, error) {
 	for try := 1; ; try++ {
 		session, err := e.session(ctx, a.RunID)
 		if err != nil {
 			return Outcome{}, err
+		}
+		if session.Scrub(name) != name { // nodes wait for it by its bytes: a mask would end no wait
+			return Outcome{}, domain.E(domain.KindUnprocessable, kind+" run", a.RunID, "holds a secret of the run; use another name").
+				WithField("name").WithCode("SECRET_IN_NAME")
 		}
 		v, secrets, err := session.Seal(ctx, payload)
 		if err != nil {
