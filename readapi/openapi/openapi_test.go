@@ -140,11 +140,7 @@ query where {"type":"string","pattern":"^[^/]+-[0-9a-f]{16}$"}
 query list {"type":"array","items":{"type":"string","maxLength":3},"maxItems":50}
 header Idempotency-Key {"type":"string"}
 `, names)
-	var statuses []string
-	for _, s := range sortedKeys(got.Responses) {
-		statuses = append(statuses, s)
-	}
-	require.Equal(t, []string{"202", "204", "401", "403", "409", "413", "429", "500"}, statuses)
+	require.Equal(t, []string{"202", "204", "401", "403", "409", "413", "429", "500"}, sortedKeys(got.Responses))
 	require.Contains(t, got.Responses["202"].Headers, "Quipu-Position")
 	require.Contains(t, got.Responses["429"].Headers, "Retry-After")
 	on := got.Responses["409"].Content["application/json"].Examples
