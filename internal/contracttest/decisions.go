@@ -47,7 +47,7 @@ var decisions = []statement{
 		TestProblem_StatusPerKind TestHistory_BadRequests`},
 	{"D18", "paging and filters; `paused` beside the statuses named there", "TestS2_15_D19_Events"},
 	{"D19", "frames of events, past and live, by workflow or execution; `/ws/workflows/:id` and its aliases; 404 for what names neither", "TestS2_17_WorkflowLive"},
-	{"D20", "the execution object, what it waits for and is a retry of; `exec_` is accepted", "TestApprovals_List"},
+	{"D20", "the execution object, what it waits for and is a retry of; `exec_` is accepted; repeats under a key are one", "TestApprovals_List"},
 	{"D21", "one history of every dialect", ""},
 	{"D22", "reads see what was written, or say that they do not", `
 		TestHistory_HoldsWhatWasAcknowledged TestRunDAG_Answers TestWorkflows_LifeOverHTTP`},
