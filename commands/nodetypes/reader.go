@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quipu/commands/node"
+	"quipu/commands/sealing"
 	"quipu/domain/rawjson"
 )
 
@@ -145,6 +146,9 @@ func (r *reader) url(pointer string) *url.URL {
 	s, ok := r.text(pointer)
 	if !ok {
 		return nil
+	}
+	if _, hidden := sealing.ParseMask(s); hidden && !r.resolved {
+		return nil // of a URL that holds a secret, sent back by who has read the definition
 	}
 	u, err := url.Parse(strings.TrimSpace(s))
 	switch {
