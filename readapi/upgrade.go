@@ -1,6 +1,7 @@
 package readapi
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/gofiber/contrib/websocket"
@@ -64,7 +65,11 @@ func (s *Sockets) check(c *fiber.Ctx, of func(*fiber.Ctx) (*Upgrade, error)) (*U
 	case s.draining:
 		return nil, domain.E(domain.KindUnavailable, "", "", restarts).WithCode("RESTARTING")
 	case s.full(u):
-		return nil, domain.E(domain.KindExhausted, "", "", "too many sockets are open; try again later").WithCode("SOCKETS_EXHAUSTED")
+		message := "too many sockets are open; try again later"
+		if n := s.groups[u.Group]; u.Group != "" && n > 0 && n >= u.GroupMax {
+			message = fmt.Sprintf("%d sockets are open here, which are all that one name or endpoint may have; close some, or try again later", n)
+		}
+		return nil, domain.E(domain.KindExhausted, "", "", message).WithCode("SOCKETS_EXHAUSTED")
 	}
 	return u, nil
 }

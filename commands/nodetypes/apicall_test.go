@@ -183,6 +183,7 @@ func TestAPICall_BadConfigIsRefusedBeforeSending(t *testing.T) {
 		`{"url":"http://h","depends":"t","mapping":{"BODY_a":"x..y"}}`:          "/config/mapping/BODY_a",
 		`{"url":"http://h","depends":"t","mapping":{"BODY_a":7}}`:               "/config/mapping/BODY_a",
 		`{"url":"http://h","mapping":{"BODY_a":"x"}}`:                           "/config/depends",
+		`{"url":"http://h","depends":"t","output":{"a":1}}`:                     "/config/depends",
 		`{"url":"http://h","depends":"t","mapping":{"HEADER_a b":"x"}}`:         "/config/mapping/HEADER_a b",
 		`{"url":"http://h","depends":"t","mapping":{"HEADER_Host":"response"}}`: "/config/mapping/HEADER_Host",
 		`{"url":"http://h","HEADER_Cookie\n":"x"}`:                              "/config/HEADER_Cookie\n",
@@ -200,6 +201,20 @@ func TestAPICall_BadConfigIsRefusedBeforeSending(t *testing.T) {
 		faults := check(t, "api_call", p)
 		require.NotEmpty(t, faults, config)
 		require.Equal(t, pointer, faults[0].Pointer)
+	}
+}
+
+// A template puts no secret into a longer text, only its mask; a far side must not get that for a key.
+func TestAPICall_AMaskIsNotSent(t *testing.T) {
+	for config, pointer := range map[string]string{
+		`{"url":"http://h/p?key=***a1db7d11&x=1"}`:                     "/config/url",
+		`{"url":"http://h","headers":{"X-Auth":"Bearer ***a1db7d11"}}`: "/config/headers/X-Auth",
+		`{"url":"http://h","query":{"q":"***a1db7d11"}}`:               "/config/query/q",
+	} {
+		f := failure(t, nodetypes.Deps{HTTP: noClient{}}, t.Context(), params(`{"config":`+config+`}`))
+		require.Equal(t, "INVALID_CONFIG", f.Code, config)
+		require.Equal(t, `{"pointer":`+quote(pointer)+`}`, string(f.Details), config)
+		require.Contains(t, f.Message, "holds the mask of a secret")
 	}
 }
 

@@ -79,6 +79,10 @@ func readAPIRequest(params json.RawMessage, upstream []node.Upstream, resolved b
 		r.fault(r.at("method"), "is not a method that can be sent")
 	}
 	r.out.timeout = r.timeout("/config/timeout")
+	if r.has("/config/depends") && !r.has("/config/mapping") {
+		r.fault("/config/depends", "needs a mapping beside it that says what is taken of that task's output, such as {\"BODY_text\": \"response\"}; to order tasks only, use a param of its own or an edge")
+		return r.out, r.faults
+	}
 	setting := "/config/output"
 	if r.has("/config/mapping") { // there, config.output is the output that is mapped
 		setting = "/config/default/output"
@@ -102,6 +106,7 @@ func readAPIRequest(params json.RawMessage, upstream []node.Upstream, resolved b
 			r.readMapping("/" + rawjson.EscapeKey(m.Key))
 		}
 	}
+	r.refuseMasks()
 	r.readBody()
 	if resolved && r.out.url == nil && len(r.faults) == 0 {
 		r.fault(r.at("url"), "is required")
@@ -121,4 +126,21 @@ func (r *apiReader) at(name string) string {
 		return "/config/default/" + name
 	}
 	return "/config/" + name
+}
+
+// refuseMasks lets no mask go out where it would stand for a secret: the far side would take it for one.
+func (r *apiReader) refuseMasks() {
+	if !r.resolved {
+		return
+	}
+	for _, of := range []struct {
+		place string
+		pairs []pair
+	}{{"headers", r.out.headers}, {"query", r.out.query}} {
+		for _, p := range of.pairs {
+			if maskWithin.MatchString(p.value) {
+				r.fault("/config/"+of.place+"/"+rawjson.EscapeKey(p.name), "holds the mask of a secret; give it a name that says it is one, such as Authorization or api_key")
+			}
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -152,6 +153,9 @@ func (r *reader) url(pointer string) *url.URL {
 	}
 	u, err := url.Parse(strings.TrimSpace(s))
 	switch {
+	case r.resolved && maskWithin.MatchString(s):
+		// The far side would get the mask: a template does not put a secret into a longer text.
+		r.fault(pointer, "holds the mask of a secret; pass the secret by a header or a query member whose name says so, such as headers.Authorization or query.api_key")
 	case err != nil:
 		r.fault(pointer, "is not a URL")
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
@@ -165,6 +169,9 @@ func (r *reader) url(pointer string) *url.URL {
 	}
 	return nil
 }
+
+// maskWithin finds what is shown in place of a secret.
+var maskWithin = regexp.MustCompile(`\*\*\*[0-9a-f]{8}`)
 
 // optionalURL is url for a field that editors leave as an empty text.
 func (r *reader) optionalURL(pointer string) *url.URL {
