@@ -177,7 +177,8 @@ func (e *Executor) visitOnce(ctx context.Context, kind string, a Ask, c run.Comm
 		return e.visit(ctx, kind, a, c)
 	}
 	// One at a time: of two at the same moment the second could find the run one step further, and
-	// approve what nobody has seen yet. Another process is told by the command's id.
+	// approve what nobody has seen yet. Should another process work on the run too, an append that meets
+	// its own is told by the command's id.
 	lock := e.repeats.of(RunStream(a.RunID))
 	lock.Lock()
 	defer lock.Unlock()
@@ -185,8 +186,8 @@ func (e *Executor) visitOnce(ctx context.Context, kind string, a Ask, c run.Comm
 		return out, err
 	}
 	out, err := e.visit(ctx, kind, a, c)
-	if errors.Is(err, domain.ErrRefused) {
-		// Another process was first with the same request.
+	if errors.Is(err, domain.ErrRefused) || err == nil && out.Position == 0 {
+		// Another process may have been first with the same request.
 		if out, known, again := e.repeated(ctx, kind, a); known && again == nil {
 			return out, nil
 		}

@@ -47,6 +47,13 @@ func (s *shard) loaded(m *mailbox, in inLoaded) {
 }
 
 func (s *shard) loadFailed(m *mailbox, err error) {
+	if m.state == nil && m.session != nil && domain.KindOf(err) == domain.KindConflict {
+		// The session that came with a command gave ids to secrets that stand for others by now. That is
+		// the command's bad luck, not the run's: deciding it tells its sender, and all else goes on.
+		m.session = nil
+		s.load(m, 0)
+		return
+	}
 	if m.state == nil && !m.place {
 		// Nothing depends on it but the commands that brought it here.
 		s.answerAll(m, err)

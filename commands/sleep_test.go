@@ -55,11 +55,15 @@ func eventually(t *testing.T, e *commands.Executor, want commands.Counts) {
 func ended(t *testing.T, e *commands.Executor, id string, want run.Phase) {
 	t.Helper()
 	var s *run.State
-	require.Eventually(t, func() bool {
+	var last error
+	if !assert.Eventually(t, func() bool {
 		var err error
 		s, err = e.State(t.Context(), id)
+		last = err
 		return err == nil && s.Phase.Ended()
-	}, 20*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond) {
+		t.Fatalf("run %s has not ended: %+v, %v; %+v", id, e.Counts(), last, s)
+	}
 	require.Equal(t, want, s.Phase, "%+v", s.Error)
 }
 

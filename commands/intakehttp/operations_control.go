@@ -66,12 +66,15 @@ var (
 func controlOperations() []apidoc.Operation {
 	id := map[string]string{"id": "The execution; exec_<id> is the same."}
 	ofRun := refusals([]apidoc.Refusal{badID, noExecution, runEnded, busy, badKey, keyReused}, badAPIBody, notDone)
+	// What had to write nothing has no position.
+	position := apidoc.QuipuPosition
+	position.Required = false
 	control := func(verb, operation, summary, doc string) apidoc.Operation {
 		return apidoc.Operation{
 			Method: "POST", Path: "/api/executions/:id/" + verb, ID: operation, Tag: "executions", Summary: summary, Doc: doc, Params: id,
 			Headers:  apidoc.Headers(apidoc.IdempotencyKey),
 			Body:     &apidoc.Body{Of: reasonBody{}, Optional: true, Example: `{"reason":"the far side is down"}`},
-			Answers:  []apidoc.Answer{{Status: 202, Doc: "It is recorded.", Of: apidoc.Data[controlled]{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
+			Answers:  []apidoc.Answer{{Status: 202, Doc: "It is recorded.", Of: apidoc.Data[controlled]{}, Headers: apidoc.Headers(position)}},
 			Refusals: refusals(ofRun, []apidoc.Refusal{longText}),
 		}
 	}
@@ -116,7 +119,7 @@ func controlOperations() []apidoc.Operation {
 			Params:  map[string]string{"id": id["id"], "name": "What the node waits for, percent-encoded."},
 			Headers: apidoc.Headers(apidoc.IdempotencyKey),
 			Body:    &apidoc.Body{Of: apidoc.Any(nil), Optional: true, Doc: "Any JSON; null if left out.", Example: `{"order":17}`},
-			Answers: []apidoc.Answer{{Status: 202, Doc: "It is recorded.", Of: apidoc.Data[signalled]{}, Headers: apidoc.Headers(apidoc.QuipuPosition)}},
+			Answers: []apidoc.Answer{{Status: 202, Doc: "It is recorded.", Of: apidoc.Data[signalled]{}, Headers: apidoc.Headers(position)}},
 			Refusals: refusals(ofRun, []apidoc.Refusal{
 				badEscape, badName, tooLarge, secretKey,
 				{Status: 422, Code: "SECRET_IN_NAME", Field: "path/name", Message: "holds a secret of the run; use another name"},
