@@ -138,7 +138,9 @@ func windowEndsIt(t *testing.T, w *world, r *Reports) {
 	completes := r.Of("complete", 1)
 	require.GreaterOrEqual(t, len(completes), 2, "the flaw of the class: it is shown the run at least once more")
 	first, last := completes[0], completes[len(completes)-1]
-	require.Less(t, last.AtMS-first.AtMS, 5000.0)
+	// One that connected just within the window may be shown it a moment later; the next would come two
+	// seconds after that.
+	require.Less(t, last.AtMS-first.AtMS, 7000.0)
 	all := r.All()
 	end := all[len(all)-1]
 	require.Equal(t, "keepalive", end.Event().EventType, "the last that is heard")

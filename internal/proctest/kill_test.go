@@ -259,7 +259,7 @@ func readHistory(t testing.TB, data string) history {
 			if id, ok := strings.CutPrefix(string(e.Stream), "run-"); ok {
 				require.EqualValues(t, len(h.runs[id]), e.Revision, "revisions of %s have a gap", e.Stream)
 				h.runs[id] = append(h.runs[id], e)
-			} else {
+			} else if strings.HasPrefix(string(e.Stream), name.StreamPrefix) {
 				require.EqualValues(t, len(h.names[e.Stream]), e.Revision, "revisions of %s have a gap", e.Stream)
 				h.names[e.Stream] = append(h.names[e.Stream], e)
 			}
