@@ -20,7 +20,7 @@ var queryCases = []Case{
 		rows := e.Dump(p.twin).Executions
 		for i := 0; i < len(rows); i += 9 {
 			r := rows[i]
-			for _, q := range []view.ExecutionQuery{
+			for k, q := range []view.ExecutionQuery{
 				{WorkflowID: r.WorkflowID},
 				{Source: r.Source},
 				{FlowName: r.FlowName},
@@ -43,7 +43,9 @@ var queryCases = []Case{
 				{AsOf: r.LastPosition - 1, Status: view.Running},
 				{AsOf: r.LastPosition, Status: r.Status},
 			} {
-				p.executions(q)
+				if sampled(i/9, k) {
+					p.executions(q)
+				}
 			}
 		}
 		p.executions(view.ExecutionQuery{FlowName: "nobody"})
@@ -78,7 +80,7 @@ var queryCases = []Case{
 		rows := e.Dump(p.twin).Events
 		for i := 0; i < len(rows); i += 47 {
 			r := rows[i]
-			for _, q := range []view.EventQuery{
+			for k, q := range []view.EventQuery{
 				{WorkflowID: r.WorkflowID},
 				{ExecutionID: r.ExecutionID},
 				{Node: r.Node},
@@ -93,7 +95,9 @@ var queryCases = []Case{
 				{After: r.Position - 1, Before: r.Position + 1},
 				{After: r.Position, Before: r.Position},
 			} {
-				p.events(q)
+				if sampled(i/47, k) {
+					p.events(q)
+				}
 			}
 		}
 		p.events(view.EventQuery{Types: []string{"nothing.v1"}})
@@ -420,3 +424,7 @@ func (p *pair) name(flow, run string) {
 	same(p.e, want, got)
 	require.Equal(p.e, wantAs, as)
 }
+
+// sampled takes each filter with every fourth row, another one for each filter: all filters with all rows
+// take minutes of a database and find nothing more.
+func sampled(row, filter int) bool { return (row+filter)%4 == 0 }
