@@ -31,7 +31,8 @@ type Sockets struct {
 	draining bool
 	sockets  map[*socket]struct{}
 	groups   map[string]int
-	empty    chan struct{} // closed when draining and the last socket has left
+	promised map[*Upgrade]time.Time // places of handshakes under way, until when they are kept
+	empty    chan struct{}          // closed when draining and the last socket has left
 }
 
 // NewSockets makes the machinery. It panics without a clock.
@@ -41,7 +42,7 @@ func NewSockets(clock Clock, options SocketOptions) *Sockets {
 	}
 	s := &Sockets{
 		clock: clock, options: options.withDefaults(),
-		sockets: map[*socket]struct{}{}, groups: map[string]int{}, empty: make(chan struct{}),
+		sockets: map[*socket]struct{}{}, groups: map[string]int{}, promised: map[*Upgrade]time.Time{}, empty: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -161,20 +162,50 @@ func (s *Sockets) Shutdown(ctx context.Context) error {
 
 const restarts = "the server restarts"
 
-// full reports whether no further socket of a group may be opened. The caller holds mu.
-func (s *Sockets) full(u *Upgrade) bool {
-	return len(s.sockets) >= max(s.options.SocketsMax, 0) || u.Group != "" && s.groups[u.Group] >= max(u.GroupMax, 0)
+// promiseMax is how long the place of a handshake is kept whose client has gone before its end, which
+// nothing tells.
+const promiseMax = 5 * time.Second
+
+// full reports whether no further socket of a group may be opened, and how many it has. The caller
+// holds mu.
+func (s *Sockets) full(u *Upgrade) (full bool, group int) {
+	now := s.clock.Now()
+	group = s.groups[u.Group]
+	for other, until := range s.promised {
+		switch {
+		case now.After(until):
+			delete(s.promised, other)
+		case other.Group == u.Group:
+			group++
+		}
+	}
+	if u.Group != "" && group >= max(u.GroupMax, 0) {
+		return true, group
+	}
+	return len(s.sockets)+len(s.promised) >= max(s.options.SocketsMax, 0), 0
 }
 
-// enter registers a socket; a code other than 0 says why it must be closed at once: the check
-// before the handshake and the handshake's end are not one moment.
+// promise keeps a place for a request that is about to become a socket.
+func (s *Sockets) promise(u *Upgrade) { s.promised[u] = s.clock.Now().Add(promiseMax) }
+
+// withdraw gives back the place of a request that does not become a socket.
+func (s *Sockets) withdraw(u *Upgrade) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.promised, u)
+}
+
+// enter registers a socket in the place that was promised to it; a code other than 0 says why it must be
+// closed at once: the check before the handshake and the handshake's end are not one moment.
 func (s *Sockets) enter(one *socket) (code int, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
 		return websocket.CloseServiceRestart, restarts
-	case s.full(one.upgrade):
+	}
+	delete(s.promised, one.upgrade)
+	if full, _ := s.full(one.upgrade); full { // its handshake took so long that another has its place
 		return websocket.CloseTryAgainLater, "too many sockets"
 	}
 	s.sockets[one] = struct{}{}

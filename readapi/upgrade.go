@@ -31,6 +31,7 @@ func (s *Sockets) admit(c *fiber.Ctx, dialect string, of func(*fiber.Ctx) (*Upgr
 		return WriteProblem(c, err)
 	}
 	if !websocket.IsWebSocketUpgrade(c) {
+		s.withdraw(u)
 		return ErrorHandler(c, fiber.ErrUpgradeRequired)
 	}
 	if u.Accepted != nil {
@@ -46,7 +47,11 @@ func (s *Sockets) admit(c *fiber.Ctx, dialect string, of func(*fiber.Ctx) (*Upgr
 		// The library echoes what stands in the answer's header when it has no list of its own.
 		c.Set(fiber.HeaderSecWebSocketProtocol, u.Subprotocol)
 	}
-	return c.Next()
+	err = c.Next()
+	if err != nil || c.Response().StatusCode() != fiber.StatusSwitchingProtocols {
+		s.withdraw(u)
+	}
+	return err
 }
 
 func refusalCode(err error) string {
@@ -61,16 +66,17 @@ func (s *Sockets) check(c *fiber.Ctx, of func(*fiber.Ctx) (*Upgrade, error)) (*U
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.draining:
+	if s.draining {
 		return nil, domain.E(domain.KindUnavailable, "", "", restarts).WithCode("RESTARTING")
-	case s.full(u):
+	}
+	if full, group := s.full(u); full {
 		message := "too many sockets are open; try again later"
-		if n := s.groups[u.Group]; u.Group != "" && n > 0 && n >= u.GroupMax {
-			message = fmt.Sprintf("%d sockets are open here, which are all that one name or endpoint may have; close some, or try again later", n)
+		if group > 0 {
+			message = fmt.Sprintf("%d sockets are open here, which are all that one name or endpoint may have; close some, or try again later", group)
 		}
 		return nil, domain.E(domain.KindExhausted, "", "", message).WithCode("SOCKETS_EXHAUSTED")
 	}
+	s.promise(u)
 	return u, nil
 }
 
