@@ -76,7 +76,7 @@ func open(ctx context.Context, c config.Config, logger *slog.Logger) (_ *server,
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if err := s.openStores(); err != nil {
+	if err := s.openStores(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.buildWriteSide(); err != nil {
@@ -93,7 +93,7 @@ func open(ctx context.Context, c config.Config, logger *slog.Logger) (_ *server,
 	return s, nil
 }
 
-func (s *server) openStores() error {
+func (s *server) openStores(ctx context.Context) error {
 	data := s.config.Storage.Data
 	if err := os.MkdirAll(data, 0o750); err != nil {
 		return fmt.Errorf("make data folder %s (set --data to a folder that can be written): %w", data, err)
@@ -109,6 +109,12 @@ func (s *server) openStores() error {
 	}); err != nil {
 		return fmt.Errorf("open log (set --data to a folder that this server alone may write): %w", err)
 	}
+	// What earlier processes acknowledged their clients may ask for first.
+	head, err := s.log.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("read the log's head: %w", err)
+	}
+	raise(&s.acknowledged, head)
 	if s.vault, err = vault.Open(filepath.Join(data, keysFolder), vault.Options{}); err != nil {
 		return fmt.Errorf("open keys: %w", err)
 	}
