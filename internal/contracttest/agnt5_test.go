@@ -201,7 +201,7 @@ func TestS1_28_FragmentsAndHealth(t *testing.T) {
 	p := makeEndpoint(t, s, "shop")
 	p.serve(t, s, "w")
 	conn := p.dial(t, s, "")
-	pongs := make(chan string, 1)
+	pongs := make(chan string, 3) // of three pings: the handler must not block the reader
 	conn.SetPongHandler(func(data string) error { pongs <- data; return nil })
 	// The library sends a new fragment whenever its buffer is full: this message has several.
 	w, err := conn.NextWriter(websocket.TextMessage)
