@@ -141,7 +141,7 @@ func (c *Channels) Publish(ctx context.Context, q PublishRequest) (Published, er
 			c.mu.Unlock()
 			return out, nil
 		}
-		if !errors.Is(err, domain.ErrConflict) && !errors.Is(err, domain.ErrIndeterminate) || try == writeAttemptsMax-1 || !c.pause(ctx, appendRetryFirst<<try) {
+		if !errors.Is(err, domain.ErrConflict) && !errors.Is(err, domain.ErrIndeterminate) || try == writeAttemptsMax-1 || pause(ctx, c.deps.Clock, appendRetryFirst<<try) != nil {
 			return Published{}, err
 		}
 	}
@@ -350,19 +350,6 @@ func (c *Channels) firstAfter(ctx context.Context, stream domain.StreamID, since
 		from = page[len(page)-1].Revision - 1
 	}
 	return first, nil
-}
-
-// pause waits for d; false if ctx ended before.
-func (c *Channels) pause(ctx context.Context, d time.Duration) bool {
-	over := make(chan struct{})
-	stop := c.deps.Clock.AfterFunc(d, func() { close(over) })
-	defer stop()
-	select {
-	case <-over:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // PublishMessage is Publish for nodes, whose key is their own and whose repeats are equal.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"quipu/domain"
 	"quipu/domain/wire"
@@ -28,7 +27,7 @@ func (d *Definitions) write(ctx context.Context, id, command string, create bool
 		if !retry || try == writeAttemptsMax-1 {
 			return w, err
 		}
-		if d.wait(ctx, appendRetryFirst<<try) != nil {
+		if pause(ctx, d.deps.Clock, appendRetryFirst<<try) != nil {
 			return Workflow{}, err
 		}
 	}
@@ -102,22 +101,9 @@ func (d *Definitions) append(ctx context.Context, stream domain.StreamID, expect
 			return appended, nil
 		}
 		err = fmt.Errorf("append to %s: %w", stream, err)
-		if !errors.Is(err, domain.ErrIndeterminate) || try == writeAttemptsMax-1 || d.wait(ctx, appendRetryFirst<<try) != nil {
+		if !errors.Is(err, domain.ErrIndeterminate) || try == writeAttemptsMax-1 || pause(ctx, d.deps.Clock, appendRetryFirst<<try) != nil {
 			return Appended{}, err
 		}
-	}
-}
-
-// wait lets some time pass; an error says that ctx ended before.
-func (d *Definitions) wait(ctx context.Context, delay time.Duration) error {
-	over := make(chan struct{})
-	stop := d.deps.Clock.AfterFunc(delay, func() { close(over) })
-	select {
-	case <-over:
-		return nil
-	case <-ctx.Done():
-		stop()
-		return ctx.Err()
 	}
 }
 

@@ -186,19 +186,6 @@ func (e *Endpoints) append(ctx context.Context, stream domain.StreamID, event do
 	}
 }
 
-// pause lets some time pass; an error says that ctx ended before.
-func pause(ctx context.Context, clock Clock, delay time.Duration) error {
-	over := make(chan struct{})
-	stop := clock.AfterFunc(delay, func() { close(over) })
-	select {
-	case <-over:
-		return nil
-	case <-ctx.Done():
-		stop()
-		return ctx.Err()
-	}
-}
-
 // Authenticate returns the endpoint that id names if key is its key. The time it takes says nothing
 // about the key.
 //
