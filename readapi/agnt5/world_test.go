@@ -60,6 +60,9 @@ type world struct {
 	hold    chan struct{} // Start waits for it if it is not nil
 	begun   chan string   // ids, as they begin
 	calls   atomic.Int32  // of Start
+
+	// wrap stands between the sockets and the feed's readers if it is not nil.
+	wrap func(s domain.StreamID, r readapi.Reader, notify func()) readapi.Reader
 }
 
 type option func(*agnt5.Options)
@@ -99,6 +102,9 @@ func newWorld(t testing.TB, options ...option) *world {
 	w.agnt5 = agnt5.New(agnt5.Deps{
 		Log: w.log, Clock: w.clock, Payloads: masks{}, Endpoints: w.endpoints, Executions: w,
 		Readers: func(s domain.StreamID, from domain.Revision, notify func()) readapi.Reader {
+			if w.wrap != nil {
+				return w.wrap(s, hub.Reader(s, from, notify), notify)
+			}
 			return hub.Reader(s, from, notify)
 		},
 	}, opts)
