@@ -1,0 +1,41 @@
+package commands
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
+
+// Members tells which nodes work on this log. A node is one process: its incarnation, new at each start.
+// All methods are safe for concurrent use.
+type Members interface {
+	// Live returns the incarnations in force, sorted, and a channel that is closed when that set
+	// changes. This node is among them while it is in force itself; the slice must not be changed.
+	// Should whoever keeps the set be away, the last one known stays in force.
+	Live() (nodes []string, changed <-chan struct{})
+}
+
+// Alone is the Members of a process that shares its log with no other.
+func Alone(node string) Members { return alone{node} }
+
+type alone struct{ node string }
+
+func (a alone) Live() ([]string, <-chan struct{}) { return []string{a.node}, nil }
+
+// Owner is the node that works on id: the one with the highest hash of the two together (rendezvous
+// hashing). Every process that knows the same nodes says the same, and a node that comes or goes moves only
+// what becomes or was its own. "" without nodes.
+func Owner(nodes []string, id string) string {
+	if len(nodes) == 1 {
+		return nodes[0]
+	}
+	owner, most := "", uint64(0)
+	key := make([]byte, 0, 128)
+	for _, n := range nodes {
+		// Neither holds a NUL byte: no two pairs have the same text.
+		sum := sha256.Sum256(append(append(append(key[:0], n...), 0), id...))
+		if w := binary.BigEndian.Uint64(sum[:8]); owner == "" || w > most {
+			owner, most = n, w
+		}
+	}
+	return owner
+}
