@@ -26,7 +26,7 @@ func (a alone) Live() ([]string, <-chan struct{}) { return []string{a.node}, nil
 // what becomes or was its own. "" without nodes.
 func Owner(nodes []string, id string) string {
 	if len(nodes) == 1 {
-		return nodes[0]
+		return nodes[0] // most servers are alone, and ask for each event
 	}
 	owner, most := "", uint64(0)
 	key := make([]byte, 0, 128)
