@@ -20,6 +20,7 @@ type Health struct {
 	mu    sync.Mutex
 	live  []*check
 	ready []*check
+	parts map[string]*Part // by name; each is a ready check too
 	phase atomic.Int32
 }
 
