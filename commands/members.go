@@ -8,18 +8,26 @@ import (
 // Members tells which nodes work on this log. A node is one process: its incarnation, new at each start.
 // All methods are safe for concurrent use.
 type Members interface {
-	// Live returns the incarnations in force, sorted, and a channel that is closed when that set
-	// changes. This node is among them while it is in force itself; the slice must not be changed.
-	// Should whoever keeps the set be away, the last one known stays in force.
-	Live() (nodes []string, changed <-chan struct{})
+	// Live returns the nodes in force and a channel that is closed when they change; nil if they never
+	// do. Should whoever keeps them be away, those last known stay in force.
+	Live() (Nodes, <-chan struct{})
+}
+
+// Nodes are the nodes in force at one moment, each list sorted and never written to.
+type Nodes struct {
+	// Owners share the work: runs, projectors, relays.
+	Owners []string
+	// Alive are the owners and those that drain: they own nothing any more, and finish what they
+	// began. What a node that is not alive began is lost, and is begun anew.
+	Alive []string
 }
 
 // Alone is the Members of a process that shares its log with no other.
-func Alone(node string) Members { return alone{node} }
+func Alone(node string) Members { return alone{Nodes{Owners: []string{node}, Alive: []string{node}}} }
 
-type alone struct{ node string }
+type alone struct{ nodes Nodes }
 
-func (a alone) Live() ([]string, <-chan struct{}) { return []string{a.node}, nil }
+func (a alone) Live() (Nodes, <-chan struct{}) { return a.nodes, nil }
 
 // Owner is the node that works on id: the one with the highest hash of the two together (rendezvous
 // hashing). Every process that knows the same nodes says the same, and a node that comes or goes moves only
