@@ -205,9 +205,6 @@ func stamp(c run.Command, at time.Time) run.Command {
 	case run.Continue:
 		c.At = at
 		return c
-	case run.CompleteTask:
-		c.At = at
-		return c
 	case run.FailTask:
 		c.At = at
 		return c
@@ -233,6 +230,9 @@ func stamp(c run.Command, at time.Time) run.Command {
 // stampHeld is stamp for the commands that may be held.
 func stampHeld(c run.Command, at time.Time, hold bool) run.Command {
 	switch c := c.(type) {
+	case run.CompleteTask:
+		c.At, c.Hold = at, hold
+		return c
 	case run.DecideApproval:
 		c.At, c.Hold = at, hold
 		return c

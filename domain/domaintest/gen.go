@@ -210,7 +210,7 @@ func Command(t *rapid.T, h *History, start run.Start, at time.Time) run.Command 
 			Secrets: []run.Secret{{ID: "s8", FP: "x", Ciphertext: "DDDD"}},
 		}
 	case kind < 8:
-		return run.CompleteTask{At: at, Task: task, Attempt: attempt, Output: Output(t), Details: domain.Raw([]byte(`{"status":200}`)), Node: node}
+		return run.CompleteTask{At: at, Task: task, Attempt: attempt, Output: Output(t), Details: domain.Raw([]byte(`{"status":200}`)), Node: node, Hold: rapid.IntRange(0, 4).Draw(t, "completion held") == 0}
 	case kind < 12:
 		return run.FailTask{
 			At: at, Task: task, Attempt: attempt, Error: hostileError(t), Partial: Output(t), Retryable: kind > 8,
@@ -223,7 +223,7 @@ func Command(t *rapid.T, h *History, start run.Start, at time.Time) run.Command 
 		}
 		return run.StartAttempt{At: at.Add(time.Duration(rapid.IntRange(0, 1).Draw(t, "late")) * 48 * time.Hour), Task: task, Node: node}
 	case kind < 17:
-		return run.Recover{At: at, Node: node}
+		return run.Recover{At: at, Node: node, Alive: rapid.SampledFrom([][]string{nil, {"n2"}, {"n1", "n3"}}).Draw(t, "alive")}
 	case kind == 17:
 		return run.Continue{At: at, Node: node}
 	case kind == 18 && rapid.IntRange(0, 3).Draw(t, "really") == 0:

@@ -351,6 +351,8 @@ func holds(c run.Command) bool {
 	switch c := c.(type) {
 	case run.Start:
 		return c.Hold
+	case run.CompleteTask:
+		return c.Hold
 	case run.DecideApproval:
 		return c.Hold
 	case run.Signal:
@@ -366,9 +368,9 @@ func holds(c run.Command) bool {
 // advances reports whether a command that gave these events starts what is ready.
 func advances(c run.Command, events []run.Event) bool {
 	switch c.(type) {
-	case run.Continue, run.CompleteTask, run.FireTimer:
+	case run.Continue, run.FireTimer:
 		return true
-	case run.Start, run.DecideApproval, run.Deliver, run.Resume:
+	case run.Start, run.CompleteTask, run.DecideApproval, run.Deliver, run.Resume:
 		return !holds(c)
 	case run.Signal:
 		return !holds(c) && len(events) > 1

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,7 +41,7 @@ func (d *decider) complete(c CompleteTask) {
 		d.failForGood(i, tooLarge("output"), domain.Value{}, nil)
 		return
 	}
-	if d.completed(i, tidy(c.Output), output, c.Secrets) {
+	if d.completed(i, tidy(c.Output), output, c.Secrets) && !c.Hold {
 		d.advance()
 	}
 }
@@ -115,10 +116,13 @@ func (d *decider) attempt(i int, reason string) {
 	}
 }
 
-func (d *decider) recover() {
+func (d *decider) recover(alive []string) {
 	for i := range d.state.Graph.Nodes {
 		t := d.state.Task(i)
 		if d.state.Phase != Running || d.state.Paused || t.Phase != TaskRunning || t.Node == d.node {
+			continue
+		}
+		if _, lives := slices.BinarySearch(alive, t.Node); lives {
 			continue
 		}
 		if !d.room(2 * (eventBytesFixed + textSize(d.state.Graph.Nodes[i].Name, d.state.Graph.Nodes[i].Type))) {

@@ -58,6 +58,7 @@ type CompleteTask struct {
 	Details domain.Value // of the call; object or absent
 	Secrets []Secret
 	Node    string // incarnation for the tasks that start now
+	Hold    bool
 }
 
 // FailTask reports an attempt's failure.
@@ -89,8 +90,8 @@ type FireTimer struct {
 	Node string // incarnation for the tasks that start now
 }
 
-// What ends a wait or a pause may be held: its facts are recorded, and what follows from them starts on the
-// next Continue.
+// What ends a wait or a pause, and what completes a task, may be held: its facts are recorded, and what
+// follows from them starts on the next Continue.
 
 // DecideApproval ends a wait for a decision.
 type DecideApproval struct {
@@ -140,10 +141,12 @@ type Resume struct {
 	Hold   bool
 }
 
-// Recover begins a new attempt of every running task whose attempt belongs to another incarnation.
+// Recover begins a new attempt of every running task whose attempt belongs to an incarnation that is gone:
+// neither Node nor one of Alive, which is sorted.
 type Recover struct {
-	At   time.Time
-	Node string
+	At    time.Time
+	Node  string
+	Alive []string
 }
 
 // Cancel ends the run on request.

@@ -112,7 +112,7 @@ func (d *decider) decide(c Command) error {
 		return d.resume(c)
 	case Recover:
 		d.at, d.node = c.At, c.Node
-		d.recover()
+		d.recover(c.Alive)
 	case Cancel:
 		reason, err := d.reason("cancel run", c.Reason)
 		if err != nil {

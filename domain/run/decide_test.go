@@ -153,6 +153,7 @@ func TestDecide_Recover(t *testing.T) {
 	d := flow(nodes(domaintest.Node("a", "tool", ""), domaintest.Node("b", "effect", ""), domaintest.Node("c", "tool", "")))
 	s := domaintest.Given(t, domaintest.Start(t, d, `{}`), fail(1, "c", 1, true))
 	s.When(run.Recover{At: domaintest.At(2), Node: "n1"}).ThenNothing()
+	s.When(run.Recover{At: domaintest.At(2), Node: "n2", Alive: []string{"n0", "n1", "n2"}}).ThenNothing()
 	s.When(run.Recover{At: domaintest.At(2), Node: "n2"}).
 		Then("task_attempt_started a 2 recovered", "tool_started a 2", "task_attempt_started b 2 recovered")
 	s.When(run.Recover{At: domaintest.At(2), Node: "n2"}).ThenNothing()

@@ -168,6 +168,21 @@ func TestHold_RecordsAndLeavesTheRestToContinue(t *testing.T) {
 		When(run.Continue{At: domaintest.At(2), Node: "n2"}).Then("task_started pay")
 }
 
+// A process that works on a run no more records what it finished, and another goes on; also when that was
+// the last task.
+func TestHold_ResultsOfAProcessThatGaveTheRunAway(t *testing.T) {
+	d := flow(nodes(domaintest.Node("a", "effect", ""), domaintest.Node("b", "effect", `{"x":{"depends":"a"}}`)))
+	held := func(at int, task string) run.CompleteTask {
+		c := complete(at, task, 1, `1`)
+		c.Hold = true
+		return c
+	}
+	domaintest.Given(t, domaintest.Start(t, d, `{}`)).When(held(1, "a")).Then("task_completed a").
+		When(run.Continue{At: domaintest.At(2), Node: "n2"}).Then("task_started b").
+		When(held(3, "b")).Then("task_completed b").
+		When(run.Continue{At: domaintest.At(4), Node: "n2"}).Then("completed")
+}
+
 func TestRetry_TakesOverWhatIsNotDoneAgain(t *testing.T) {
 	d := workflow.Definition{
 		Nodes: []workflow.Node{domaintest.Node("a", "tool", ""), domaintest.Node("b", "pure_echo", `{"x":{"depends":"a"}}`), domaintest.Node("c", "effect", "")},
