@@ -143,6 +143,14 @@ func (l *Log) enter(ctx context.Context, id domain.StreamID, expected domain.Rev
 		}
 	}
 	defer w.mu.Unlock()
+	return b, l.join(st, id, events, rec, partial), nil
+}
+
+// join adds a record to the open batch and returns what its append will be answered with; st is nil for a
+// new stream. The caller holds mu and has checked the expected revision and the room.
+func (l *Log) join(st *stream, id domain.StreamID, events []domain.Pending, rec []byte, partial uint32) commands.Appended {
+	w := &l.writer
+	b := w.open
 	last := l.types.internString(events[len(events)-1].Type)
 	if st == nil {
 		l.index.mu.Lock()
@@ -163,7 +171,7 @@ func (l *Log) enter(ctx context.Context, id domain.StreamID, expected domain.Rev
 	w.next += domain.Position(len(events))
 	st.next += domain.Revision(len(events))
 	st.pendSeq = b.seq
-	return b, commands.Appended{Revision: st.next, Position: w.next - 1}, nil
+	return commands.Appended{Revision: st.next, Position: w.next - 1}
 }
 
 // refusal says why nothing is accepted, nil if it is. The caller holds mu.
