@@ -21,7 +21,6 @@ import (
 	"quipu/infra/blobs"
 	"quipu/infra/clock"
 	"quipu/infra/config"
-	"quipu/infra/embedded"
 	"quipu/infra/guard"
 	"quipu/infra/lifecycle"
 	"quipu/infra/outbound"
@@ -40,7 +39,8 @@ type server struct {
 	clock    clock.System
 	metrics  *telemetry.Metrics
 	health   *telemetry.Health
-	log      *embedded.Log
+	log      commands.Log
+	tails    commands.Tails // of log; nil if it has none
 	blobs    *blobs.Store
 	vault    *vault.Vault
 	registry *node.Registry
@@ -103,11 +103,8 @@ func (s *server) openStores(ctx context.Context) error {
 	}
 	var err error
 	// The log first: it holds the lock that keeps a second process away from the folder.
-	if s.log, err = embedded.Open(logDir(data), embedded.Options{
-		SegmentBytes: int64(s.config.Storage.SegmentBytes), Logger: s.logger, Clock: s.clock.Now,
-		Flushed: s.metrics.FlushObserved,
-	}); err != nil {
-		return fmt.Errorf("open log (set --data to a folder that this server alone may write): %w", err)
+	if s.log, s.tails, err = s.openLog(ctx); err != nil {
+		return err
 	}
 	// What earlier processes acknowledged their clients may ask for first.
 	head, err := s.log.Head(ctx)
@@ -144,7 +141,7 @@ func (s *server) buildWriteSide() error {
 	}
 	s.effects = eventbus.NewEffects(c.Effects.Max, s.logger)
 	s.executor = commands.NewExecutor(commands.Deps{
-		Log: log, Tails: s.log, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
+		Log: log, Tails: s.tails, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
 		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(),
 	}, commands.Limits{

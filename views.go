@@ -13,7 +13,6 @@ import (
 	"quipu/domain"
 	"quipu/infra/clock"
 	"quipu/infra/config"
-	"quipu/infra/embedded"
 	"quipu/infra/postgres"
 	"quipu/infra/sqlite"
 	"quipu/projections"
@@ -32,7 +31,7 @@ type viewStore interface {
 }
 
 // openViews names the views of a configuration. It asks no database yet: the server starts without.
-func openViews(ctx context.Context, c config.Config, log *embedded.Log) (viewStore, error) {
+func openViews(ctx context.Context, c config.Config, log sqlite.EventLog) (viewStore, error) {
 	if url := c.Views.URL.Reveal(); url != "" {
 		return postgres.Open(ctx, url, postgres.Options{ReadersMax: c.Views.ReadersMax, ReadTimeout: c.Views.ReadTimeout})
 	}
@@ -52,7 +51,7 @@ func newRunner(store projections.Generations, feed projections.Feed, c config.Co
 }
 
 // viewsFeed fits the log to what projectors read.
-type viewsFeed struct{ *embedded.Log }
+type viewsFeed struct{ commands.Log }
 
 // Follow implements projections.Feed.
 func (f viewsFeed) Follow(ctx context.Context, after domain.Position) (projections.Source, error) {
