@@ -28,6 +28,7 @@ type attempt struct {
 	session *Session
 	ctx     context.Context // ends with the run
 	cause   domain.EventID  // of the event that began the attempt
+	trace   string          // W3C traceparent of that event, "" if none
 }
 
 // key is the idempotency key of outbound calls: the same for every attempt (contract D8).
@@ -50,6 +51,7 @@ type runner struct {
 	clock    Clock
 	hooks    Hooks
 	logger   *slog.Logger
+	tracer   Tracer // nil: traces are passed on and not recorded
 }
 
 // submit hands a to the pool. Exactly one is called in the end: tell with the command that reports
@@ -65,25 +67,38 @@ func (r *runner) submit(effects Effects, a attempt, timeout time.Duration, tell 
 	}
 	var reply node.Reply
 	id := a.runID + "/" + n.Name + "/" + strconv.Itoa(a.number)
-	effects.Submit(a.ctx, id, timeout, func(ctx context.Context) error {
+	ctx, trace, traced := r.trace(&a, n)
+	a.trace = trace
+	effects.Submit(ctx, id, timeout, func(ctx context.Context) error {
 		var err error
 		reply, err = r.do(ctx, &a, n)
 		return err
 	}, func(err error) {
 		if a.ctx.Err() != nil {
 			r.ended(n.Type, started, "dropped")
+			traced("dropped")
 			dropped() // the run has ended or the process stops; a late result would be dropped anyway
 			return
 		}
 		c, outcome := r.reportSafely(&a, n, reply, err)
 		r.ended(n.Type, started, outcome)
+		traced(outcome)
 		tell(envelope{command: c, cause: wire.Cause{
 			Actor:         wire.Actor{Kind: wire.ActorSystem, ID: r.node, Via: "executor"},
 			CommandID:     commandID("result:", id+":"+r.node),
 			CorrelationID: a.runID,
 			CausationID:   a.cause.String(),
+			Traceparent:   a.trace,
 		}})
 	}, "run_id", a.runID, "task", n.Name, "function", n.Type)
+}
+
+// trace begins the span of an attempt, if there is one to begin.
+func (r *runner) trace(a *attempt, n *workflow.Node) (ctx context.Context, traceparent string, end func(outcome string)) {
+	if r.tracer == nil || a.trace == "" {
+		return a.ctx, a.trace, func(string) {}
+	}
+	return r.tracer.Attempt(a.ctx, a.trace, TracedAttempt{RunID: a.runID, Task: n.Name, Function: n.Type, Number: a.number})
 }
 
 func (r *runner) ended(function string, started time.Time, outcome string) {
@@ -100,6 +115,7 @@ func (r *runner) do(ctx context.Context, a *attempt, n *workflow.Node) (node.Rep
 	call := node.Call{
 		RunID: a.runID, FlowName: a.state.FlowName, RunName: a.state.RunName,
 		Task: n.Name, TaskID: a.taskID(n.Name), Function: n.Type, Attempt: a.number, Key: a.key(n.Name),
+		Traceparent: a.trace,
 	}
 	var err error
 	if call.Params, err = a.session.Open(ctx, a.state.Task(a.index).Input); err != nil {

@@ -15,7 +15,7 @@ import (
 	"quipu/domain/run"
 )
 
-// Deps are the executor's collaborators; all are required but Tails, Logger and Hooks.
+// Deps are the executor's collaborators; all are required but Tails, Logger, Hooks and Tracer.
 type Deps struct {
 	Log      Log
 	Tails    Tails // of Log; nil: a start reads the whole log
@@ -28,21 +28,23 @@ type Deps struct {
 	IDs      IDs
 	Logger   *slog.Logger
 	Hooks    Hooks
+	Tracer   Tracer // nil: traces are passed on and not recorded
 }
 
 // Executor owns the active runs of this process. Create it with NewExecutor, start it with Run.
 // All other methods are safe for concurrent use and fail with ErrUnavailable once Run has returned.
 type Executor struct {
-	deps   Deps
-	limits Limits
-	node   string
-	runner runner
-	shards []*shardLoop
-	seed   maphash.Seed
-	stop   context.CancelCauseFunc
-	work   context.Context
-	wg     sync.WaitGroup // appends, loads, timers
-	ready  chan struct{}
+	deps    Deps
+	limits  Limits
+	node    string
+	runner  runner
+	shards  []*shardLoop
+	seed    maphash.Seed
+	stop    context.CancelCauseFunc
+	work    context.Context
+	wg      sync.WaitGroup // appends, loads, timers
+	ready   chan struct{}
+	unended map[string]struct{} // all runs of the log, if there are several nodes; the follower's
 
 	draining    atomic.Bool
 	running     atomic.Int64  // effects handed over whose outcome is not stored yet
@@ -103,7 +105,7 @@ func NewExecutor(deps Deps, limits Limits) *Executor {
 	}
 	e.sleepers.max = int64(max(e.limits.SleepingRunsMax, 0))
 	e.work, e.stop = context.WithCancelCause(context.Background())
-	e.runner = runner{registry: deps.Registry, node: e.node, ids: deps.IDs, clock: deps.Clock, hooks: deps.Hooks, logger: deps.Logger}
+	e.runner = runner{registry: deps.Registry, node: e.node, ids: deps.IDs, clock: deps.Clock, hooks: deps.Hooks, logger: deps.Logger, tracer: deps.Tracer}
 	for range shardCount {
 		e.shards = append(e.shards, &shardLoop{
 			in: make(chan input, shardQueue), timers: map[string]map[timerKey]func() bool{},
@@ -181,7 +183,7 @@ func (e *Executor) loop(l *shardLoop) {
 
 // send puts an input into the shard of a run. It reports false when the executor stops or ctx ends.
 func (e *Executor) send(ctx context.Context, runID string, in input) error {
-	l := e.shards[maphash.String(e.seed, runID)%shardCount]
+	l := e.shards[e.shardOf(runID)]
 	if e.work.Err() != nil {
 		return context.Cause(e.work)
 	}
@@ -309,6 +311,9 @@ func (e *Executor) append(o outAppend) input {
 		if _, err := e.deps.Blobs.Put(ctx, b); err != nil {
 			return inAppended{runID: o.runID, flight: f, err: domain.Wrap(domain.KindUnavailable, "store blob", o.runID, err)}
 		}
+	}
+	if e.deps.Tracer != nil && f.trace != "" {
+		ctx = e.deps.Tracer.Appending(ctx, f.trace)
 	}
 	started := e.deps.Clock.Now()
 	appended, err := e.deps.Log.Append(ctx, o.stream, f.expected, f.events)

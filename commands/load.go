@@ -18,6 +18,7 @@ type loaded struct {
 	state   *run.State
 	head    wire.Head
 	secrets []run.Secret
+	trace   string // W3C traceparent that the run began with, "" if none
 	// since are the events after the revision asked for.
 	since []stored
 }
@@ -27,6 +28,7 @@ type stored struct {
 	event    run.Event
 	id       domain.EventID
 	command  string
+	trace    string
 	revision domain.Revision
 	position domain.Position
 }
@@ -84,7 +86,10 @@ func (l *loaded) fact(ctx context.Context, blobs Blobs, r *domain.Recorded, afte
 		return run.Fact{}, err
 	}
 	if r.Revision > after {
-		l.since = append(l.since, stored{event: e, id: r.ID, command: m.CommandID, revision: r.Revision, position: r.Position})
+		l.since = append(l.since, stored{event: e, id: r.ID, command: m.CommandID, trace: m.Traceparent, revision: r.Revision, position: r.Position})
+	}
+	if r.Revision == 0 {
+		l.trace = wire.Traceparent(m.Traceparent)
 	}
 	l.head = wire.Head{Revision: r.Revision, Hash: r.Hash(), At: m.At}
 	f := run.Fact{Revision: r.Revision, At: m.At, Event: e}

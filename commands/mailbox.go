@@ -17,6 +17,7 @@ type mailbox struct {
 	state   *run.State
 	head    wire.Head
 	session *Session
+	trace   string // W3C traceparent that the run began with, "" if none: what nobody asked for belongs to it
 	effects context.Context
 	cancel  context.CancelCauseFunc
 
@@ -24,6 +25,13 @@ type mailbox struct {
 	held    bool // opened by a start that found no place
 	carried bool // what was unfinished when it was opened has been asked for
 	stored  bool // an append of this mailbox is in the log
+	opened  bool // it was opened to be worked on, not only for a command
+	leaving bool // another node's by now: it stays until what runs here has ended
+
+	seen   domain.Revision  // the newest event that the feed brought
+	over   bool             // the feed brought the run's end
+	behind int              // loads in a row that did not bring what the feed had
+	keyed  map[string]keyed // commands under clients' keys that the run holds, by key
 
 	queue     []envelope
 	outside   int // envelopes in queue and flight that came from outside
@@ -71,7 +79,8 @@ type flight struct {
 	parts    []part
 	next     *run.State
 	head     wire.Head
-	unknown  bool // an earlier try may have stored it
+	unknown  bool   // an earlier try may have stored it
+	trace    string // that the run began with
 }
 
 type part struct {
@@ -129,7 +138,7 @@ const (
 
 // newFlight is an append without a decision yet.
 func (m *mailbox) newFlight() *flight {
-	return &flight{expected: m.head.Revision, next: m.state, head: m.head}
+	return &flight{expected: m.head.Revision, next: m.state, head: m.head, trace: m.trace}
 }
 
 // decide turns waiting commands into f, the next append. Several join one append while it is small:
@@ -144,6 +153,13 @@ func (m *mailbox) decide(f *flight, now time.Time, compute run.Compute) bool {
 			e := m.pop()
 			m.answer(&e, Outcome{RunID: m.id}, domain.E(domain.KindConflict, "command run", m.id, "its secrets were sealed by another session"))
 			continue
+		}
+		if k := keyOf(m.queue[0].cause.CommandID); k != "" {
+			if done, ok := m.keyed[k]; ok {
+				e := m.pop()
+				m.answer(&e, Outcome{RunID: m.id, Revision: done.revision, Position: done.position, State: f.next, Repeated: true}, done.check(&e, m.id))
+				continue
+			}
 		}
 		at := due(m.queue[0].command, f.head.Instant(now))
 		command := stamp(m.queue[0].command, at)

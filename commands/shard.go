@@ -23,6 +23,10 @@ type shard struct {
 	runs    map[string]*mailbox
 	recent  *recentRuns
 	out     []output
+
+	// With several nodes on one log (shard_nodes.go):
+	alive []string                   // nodes; nil: this one alone
+	known map[string]domain.Revision // what was dealt with of runs that are not in memory; nil: one node
 }
 
 // Step takes one input and returns what to carry out. It does no I/O and never waits. The returned
@@ -40,7 +44,8 @@ func (s *shard) Step(now time.Time, in input) []output {
 		}
 		m = s.open(in.runID)
 		m.session, m.state = in.session, run.New()
-		m.place, m.held, m.carried = in.place, !in.place, in.place
+		m.place, m.held, m.carried, m.opened = in.place, !in.place, in.place, true
+		m.trace = in.envelope.cause.Traceparent
 		s.push(m, in.envelope)
 	case inOpen:
 		m = s.activate(in.runID)
@@ -73,6 +78,16 @@ func (s *shard) Step(now time.Time, in input) []output {
 		if m = s.runs[in.runID]; m != nil {
 			s.due(m, in)
 		}
+	case inSeen:
+		for i := range in.events {
+			s.seen(now, &in.events[i])
+		}
+	case inNodes:
+		s.nodes(now, in)
+	case inOwn:
+		s.own(in.runID)
+	case inDisown:
+		m = s.disown(in.runID)
 	case inPeek:
 		s.peek(in)
 	case inSession:
@@ -110,15 +125,16 @@ func (s *shard) push(m *mailbox, e envelope) {
 // activate gives a run the place that was meant for it.
 func (s *shard) activate(id string) *mailbox {
 	m := s.runs[id]
+	delete(s.known, id)
 	switch {
 	case m == nil:
 		m = s.open(id)
-		m.place = true
+		m.place, m.opened = true, true
 		s.load(m, 0)
 	case m.place:
 		s.emit(outPlace{})
 	default:
-		m.place = true
+		m.place, m.leaving = true, false
 		if !m.loading {
 			s.carryOn(m)
 		}
@@ -137,7 +153,7 @@ func (s *shard) carryOn(m *mailbox) {
 // and what waits for an instant.
 func (s *shard) unfinished(m *mailbox) {
 	m.queue = append(m.queue,
-		envelope{command: run.Recover{Node: s.node}, cause: s.cause(m, "recovery", domain.EventID{})},
+		envelope{command: run.Recover{Node: s.node, Alive: s.alive}, cause: s.cause(m, "recovery", domain.EventID{})},
 		envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})})
 	for i := range m.state.Tasks() {
 		if t := m.state.Task(i); t.Waits() {
@@ -167,7 +183,7 @@ func (s *shard) peek(in inPeek) {
 // drive sends the next append if none is in flight, and retires the run when it has ended, when all
 // it has to do is to wait for long, or when, having no place, it has no command left.
 func (s *shard) drive(now time.Time, m *mailbox) {
-	if s.runs[m.id] != m || m.loading || m.flight != nil {
+	if s.runs[m.id] != m || m.loading || m.flight != nil || s.catchUp(m) {
 		return
 	}
 	if len(m.queue) > 0 {
@@ -176,8 +192,11 @@ func (s *shard) drive(now time.Time, m *mailbox) {
 	if s.runs[m.id] != m || m.flight != nil {
 		return
 	}
-	if !m.place || m.state.Phase != run.Running {
+	if m.state.Phase != run.Running || !m.place && !s.finishes(m) {
 		s.retire(m, nil)
+		return
+	}
+	if !m.place {
 		return
 	}
 	due, ok := m.state.WaitsUntil()
@@ -317,6 +336,9 @@ func (s *shard) leave(m *mailbox, o outRetired) {
 		running := !m.place && m.state.Phase == run.Running
 		o.waits = m.held && running
 		o.wakes = !m.held && running && m.stored
+	}
+	if s.known != nil {
+		s.remember(m, o)
 	}
 	s.emit(o)
 }

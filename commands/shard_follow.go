@@ -15,6 +15,7 @@ func (s *shard) follow(m *mailbox, f *flight, at Appended) {
 	for i := range f.parts {
 		p := &f.parts[i]
 		position := at.Position
+		m.remember(p.envelope.cause.CommandID, p.revision, position)
 		m.answer(&p.envelope, Outcome{RunID: m.id, Revision: p.revision, Position: position, State: f.next}, nil)
 	}
 	if m.state.Phase.Ended() {
@@ -26,7 +27,7 @@ func (s *shard) follow(m *mailbox, f *flight, at Appended) {
 		m.session.Recorded(secretsOf(f.parts[i].envelope.command))
 		for _, e := range f.parts[i].events {
 			revision++
-			s.carryOut(m, e, f.events[revision-f.expected-1].ID)
+			s.carryOut(m, e, f.events[revision-f.expected-1].ID, f.parts[i].envelope.cause.Traceparent)
 		}
 	}
 	if last := &f.parts[len(f.parts)-1]; last.more {
@@ -34,7 +35,7 @@ func (s *shard) follow(m *mailbox, f *flight, at Appended) {
 		// restarts what was running; everything else goes on by starting what is ready.
 		front := envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})}
 		if _, recovery := last.envelope.command.(run.Recover); recovery {
-			front = envelope{command: run.Recover{Node: s.node}, cause: s.cause(m, "recovery", domain.EventID{})}
+			front = envelope{command: run.Recover{Node: s.node, Alive: s.alive}, cause: s.cause(m, "recovery", domain.EventID{})}
 		}
 		m.queue = append([]envelope{front}, m.queue...)
 	}
@@ -59,12 +60,13 @@ func secretsOf(c run.Command) []run.Secret {
 
 var errRunEnded = errors.New("the run has ended")
 
-func (s *shard) carryOut(m *mailbox, e run.Event, id domain.EventID) {
+// carryOut does what a stored event of that id and trace asks for.
+func (s *shard) carryOut(m *mailbox, e run.Event, id domain.EventID, trace string) {
 	switch e := e.(type) {
 	case run.TaskStarted:
-		s.dispatch(m, e.Task, 1, id)
+		s.dispatch(m, e.Task, 1, id, trace)
 	case run.TaskAttemptStarted:
-		s.dispatch(m, e.Task, e.Attempt, id)
+		s.dispatch(m, e.Task, e.Attempt, id, trace)
 	case run.TaskRetryScheduled:
 		s.emit(outTimer{runID: m.id, task: e.Task, at: e.RetryAt})
 	case run.TimerSet:
@@ -101,8 +103,8 @@ func (s *shard) due(m *mailbox, in inTimer) {
 	if !ok || !m.state.Task(i).Waits() {
 		return
 	}
-	if m.state.Paused {
-		return // asked for again when it is resumed
+	if m.state.Paused || !m.place {
+		return // asked for again when it is resumed, or by the node that has it now
 	}
 	e := envelope{command: run.StartAttempt{At: in.at, Task: in.task, Node: s.node}, cause: s.cause(m, "timer", domain.EventID{})}
 	kind := "retry:"
@@ -113,7 +115,7 @@ func (s *shard) due(m *mailbox, in inTimer) {
 	m.queue = append(m.queue, e)
 }
 
-func (s *shard) dispatch(m *mailbox, task string, attemptNo int, cause domain.EventID) {
+func (s *shard) dispatch(m *mailbox, task string, attemptNo int, cause domain.EventID, trace string) {
 	i, ok := m.state.Graph.Index(task)
 	if !ok || m.state.Graph.Nodes[i].Pure {
 		return
@@ -123,14 +125,15 @@ func (s *shard) dispatch(m *mailbox, task string, attemptNo int, cause domain.Ev
 		return
 	}
 	s.emit(outEffect{attempt: attempt{
-		runID: m.id, state: m.state, index: i, number: attemptNo, session: m.session, ctx: m.effects, cause: cause,
+		runID: m.id, state: m.state, index: i, number: attemptNo, session: m.session, ctx: m.effects, cause: cause, trace: trace,
 	}})
 }
 
 func (s *shard) cause(m *mailbox, via string, causation domain.EventID) wire.Cause {
 	c := wire.Cause{
 		Actor: wire.Actor{Kind: wire.ActorSystem, ID: s.node, Via: via}, CorrelationID: m.id,
-		CommandID: via + ":" + m.id + ":" + strconv.FormatInt(int64(m.head.Revision), 10) + ":" + s.node,
+		CommandID:   via + ":" + m.id + ":" + strconv.FormatInt(int64(m.head.Revision), 10) + ":" + s.node,
+		Traceparent: m.trace,
 	}
 	if causation != (domain.EventID{}) {
 		c.CausationID = causation.String()

@@ -25,7 +25,11 @@ func (s *shard) loaded(m *mailbox, in inLoaded) {
 		return
 	}
 	again := m.state != nil
+	if in.loaded.trace != "" {
+		m.trace = in.loaded.trace
+	}
 	m.state, m.head, m.session, m.repeats = in.loaded.state, in.loaded.head, in.session, 0
+	m.keyed = in.loaded.keyed
 	s.answerRepeats(m, in.loaded)
 	if m.state.Phase == run.PhaseAbandoned && !again {
 		s.answerAll(m, domain.E(domain.KindNotFound, "command run", m.id, "does not exist"))
@@ -40,7 +44,7 @@ func (s *shard) loaded(m *mailbox, in inLoaded) {
 		// What came between may be an append of this process whose outcome was unknown: what it asks
 		// for has not been carried out.
 		for _, e := range in.loaded.since {
-			s.carryOut(m, e.event, e.id)
+			s.carryOut(m, e.event, e.id, e.trace)
 		}
 		m.queue = append(m.queue, envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})})
 	}

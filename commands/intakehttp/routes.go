@@ -13,6 +13,7 @@ import (
 	"quipu/domain"
 	"quipu/domain/rawjson"
 	"quipu/domain/run"
+	"quipu/domain/wire"
 )
 
 // Runs is what the routes need of the executor.
@@ -60,7 +61,7 @@ func (r *Routes) runDAG(c *fiber.Ctx) error {
 	}
 	q.ID, q.BodySHA256 = repeat.id(), repeat.body
 	q.Actor = actor(c, "run-dag")
-	q.Trace = traceparent(c.Get("traceparent"))
+	q.Trace = wire.Traceparent(c.Get("traceparent"))
 	ctx, cancel := context.WithTimeout(c.UserContext(), r.Timeout)
 	defer cancel()
 	out, err := r.Runs.StartRun(ctx, q)
@@ -96,19 +97,6 @@ func relocate(err error, body []byte) error {
 func sendJSON(c *fiber.Ctx, b []byte) error {
 	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
 	return c.Send(b)
-}
-
-// traceparent passes a W3C trace context on if it has the form of one; its own copy, because the
-// framework's strings are only valid during the request.
-func traceparent(s string) string {
-	if len(s) != 55 || s[2] != '-' || s[35] != '-' || s[52] != '-' || strings.Count(s, "-") != 3 || strings.Trim(s, "0123456789abcdef-") != "" {
-		return ""
-	}
-	// Ids of zeros and version ff are invalid by the standard.
-	if s[:2] == "ff" || strings.Trim(s[3:35], "0") == "" || strings.Trim(s[36:52], "0") == "" {
-		return ""
-	}
-	return strings.Clone(s)
 }
 
 // waitMax bounds how long task-status may be asked to wait for a run's end.

@@ -42,7 +42,7 @@ func (w *Workflows) Register(app fiber.Router) {
 }
 
 func by(c *fiber.Ctx) commands.By {
-	return commands.By{Actor: actor(c, "api"), Trace: traceparent(c.Get("traceparent"))}
+	return commands.By{Actor: actor(c, "api"), Trace: wire.Traceparent(c.Get("traceparent"))}
 }
 
 // actor is who was authenticated, never whom the body names.
