@@ -15,8 +15,11 @@ import (
 	"quipu/domain/run"
 )
 
-// Deps are the executor's collaborators; all are required but Tails, Logger, Hooks and Tracer.
+// Deps are the executor's collaborators; all are required but Node, Members, Tails, Logger, Hooks and Tracer.
 type Deps struct {
+	// Node is this process's incarnation, different at each start; "": one is made up.
+	Node     string
+	Members  Members // nil: this node is alone
 	Log      Log
 	Tails    Tails // of Log; nil: a start reads the whole log
 	Blobs    Blobs
@@ -34,9 +37,12 @@ type Deps struct {
 // Executor owns the active runs of this process. Create it with NewExecutor, start it with Run.
 // All other methods are safe for concurrent use and fail with ErrUnavailable once Run has returned.
 type Executor struct {
-	deps    Deps
-	limits  Limits
-	node    string
+	deps   Deps
+	limits Limits
+	node   string
+	nodes  atomic.Pointer[Nodes]
+	// changed is closed when nodes is out of date; nil if this node is alone.
+	changed <-chan struct{}
 	runner  runner
 	shards  []*shardLoop
 	seed    maphash.Seed
@@ -44,7 +50,8 @@ type Executor struct {
 	work    context.Context
 	wg      sync.WaitGroup // appends, loads, timers
 	ready   chan struct{}
-	unended map[string]struct{} // all runs of the log, if there are several nodes; the follower's
+	// openIDs are all runs without an end, if there are several nodes; the follower's.
+	openIDs map[string]struct{}
 
 	draining    atomic.Bool
 	running     atomic.Int64  // effects handed over whose outcome is not stored yet
@@ -54,7 +61,8 @@ type Executor struct {
 	quarantined atomic.Int64
 	pendingMu   sync.Mutex
 	pending     []string // runs that wait for a free place, in order
-	reserved    int      // starts under way that will wait
+	inLine      map[string]struct{}
+	reserved    int // starts under way that will wait
 	sleepers    sleepers
 	names       nameLocks
 	repeats     nameLocks     // of starts with an id of their own
@@ -100,9 +108,18 @@ func NewExecutor(deps Deps, limits Limits) *Executor {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Executor{
-		deps: deps, limits: limits.withDefaults(), node: deps.IDs.NewID(), seed: maphash.MakeSeed(), ready: make(chan struct{}), effectEnded: make(chan struct{}, 1),
+		deps: deps, limits: limits.withDefaults(), node: deps.Node, inLine: map[string]struct{}{}, seed: maphash.MakeSeed(), ready: make(chan struct{}), effectEnded: make(chan struct{}, 1),
 		loading: make(chan struct{}, loadsMax),
 	}
+	if e.node == "" {
+		e.node = deps.IDs.NewID()
+	}
+	if e.deps.Members == nil {
+		e.deps.Members = Alone(e.node)
+	}
+	nodes, changed := e.deps.Members.Live()
+	e.nodes.Store(&nodes)
+	e.changed = changed
 	e.sleepers.max = int64(max(e.limits.SleepingRunsMax, 0))
 	e.work, e.stop = context.WithCancelCause(context.Background())
 	e.runner = runner{registry: deps.Registry, node: e.node, ids: deps.IDs, clock: deps.Clock, hooks: deps.Hooks, logger: deps.Logger, tracer: deps.Tracer}
@@ -113,6 +130,10 @@ func NewExecutor(deps Deps, limits Limits) *Executor {
 				node: e.node, limits: e.limits, bed: e.sleepers.reserve, compute: deps.Compute, ids: deps.IDs, work: e.work, runs: map[string]*mailbox{}, recent: newRecentRuns(),
 			},
 		})
+		if changed != nil {
+			s := e.shards[len(e.shards)-1].shard
+			s.alive, s.known = nodes.Alive, map[string]domain.Revision{}
+		}
 	}
 	return e
 }
@@ -131,7 +152,7 @@ func (e *Executor) Run(ctx context.Context) error {
 	for _, l := range e.shards {
 		loops.Go(func() { e.loop(l) })
 	}
-	waiting, err := e.recover(ctx)
+	waiting, err := e.takeUp(ctx)
 	if ctx.Err() != nil {
 		err = nil // asked to stop meanwhile
 	} else if err == nil {
@@ -227,6 +248,10 @@ func (e *Executor) carryOut(l *shardLoop, o output) {
 		}
 	case outAwaits:
 		e.awaits(o)
+	case outWake:
+		e.wake(o.runID)
+	case outDisowned:
+		e.disowned(o.runID)
 	}
 }
 
@@ -357,6 +382,8 @@ func (e *Executor) retired(o outRetired) {
 		e.deps.Hooks.Ended(o.status)
 	}
 	switch {
+	case o.waits && !e.owns(o.runID):
+		e.unreserve()
 	case o.waits:
 		e.open(e.wait(o.runID, true))
 	case o.held:

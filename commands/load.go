@@ -19,6 +19,7 @@ type loaded struct {
 	head    wire.Head
 	secrets []run.Secret
 	trace   string // W3C traceparent that the run began with, "" if none
+	keyed   map[string]keyed
 	// since are the events after the revision asked for.
 	since []stored
 }
@@ -90,6 +91,9 @@ func (l *loaded) fact(ctx context.Context, blobs Blobs, r *domain.Recorded, afte
 	}
 	if r.Revision == 0 {
 		l.trace = wire.Traceparent(m.Traceparent)
+	}
+	if keyOf(m.CommandID) != "" {
+		l.keyed = rememberKey(l.keyed, m.CommandID, r.Revision, r.Position)
 	}
 	l.head = wire.Head{Revision: r.Revision, Hash: r.Hash(), At: m.At}
 	f := run.Fact{Revision: r.Revision, At: m.At, Event: e}

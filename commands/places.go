@@ -47,6 +47,7 @@ func (e *Executor) firstInLine() string {
 	}
 	next := e.pending[0]
 	e.pending = e.pending[1:]
+	delete(e.inLine, next)
 	return next
 }
 
@@ -61,7 +62,10 @@ func (e *Executor) open(runID string) {
 // in between, it returns the run that gets it, for the caller to open.
 func (e *Executor) wait(runID string, reserved bool) string {
 	e.pendingMu.Lock()
-	e.pending = append(e.pending, runID)
+	if _, there := e.inLine[runID]; !there {
+		e.inLine[runID] = struct{}{}
+		e.pending = append(e.pending, runID)
+	}
 	if reserved {
 		e.reserved--
 	}
@@ -77,9 +81,21 @@ func (e *Executor) wait(runID string, reserved bool) string {
 // waitNoMore takes a run out of the line that ended while it waited.
 func (e *Executor) waitNoMore(runID string) {
 	e.pendingMu.Lock()
+	if _, there := e.inLine[runID]; !there {
+		e.pendingMu.Unlock()
+		return
+	}
+	delete(e.inLine, runID)
 	e.pending = slices.DeleteFunc(e.pending, func(id string) bool { return id == runID })
 	e.pendingMu.Unlock()
 	e.countRuns()
+}
+
+// reserveAnyway is reserve for a start that will wait elsewhere.
+func (e *Executor) reserveAnyway() {
+	e.pendingMu.Lock()
+	e.reserved++
+	e.pendingMu.Unlock()
 }
 
 // reserve makes sure that a start which is about to be stored may wait.

@@ -24,8 +24,17 @@ func (e *Executor) recover(ctx context.Context) (mayWait []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
+	e.openIDs = map[string]struct{}{}
 	far := e.deps.Clock.Now().Add(e.limits.SleepAfter).UnixMilli()
+	taken := 0
 	for _, r := range open {
+		if e.changed != nil {
+			e.openIDs[r.id] = struct{}{}
+		}
+		if !e.owns(r.id) {
+			continue
+		}
+		taken++
 		if r.due > far && e.limits.SleepingRunsMax > 0 {
 			mayWait = append(mayWait, r.id)
 			continue
@@ -34,14 +43,17 @@ func (e *Executor) recover(ctx context.Context) (mayWait []string, err error) {
 			return nil, err
 		}
 	}
-	if len(open) > 0 {
-		e.deps.Logger.Info("carrying on unfinished runs", "runs", len(open), "waiting", len(mayWait))
+	if taken > 0 {
+		e.deps.Logger.Info("carrying on unfinished runs", "runs", taken, "waiting", len(mayWait))
 	}
 	return mayWait, nil
 }
 
-// admitOpen opens a run that exists, or puts it in line.
+// admitOpen opens a run that exists, or puts it in line, if it is this node's.
 func (e *Executor) admitOpen(ctx context.Context, id string) error {
+	if !e.owns(id) {
+		return nil
+	}
 	if !e.enter() {
 		if id = e.wait(id, false); id == "" {
 			return nil

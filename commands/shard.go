@@ -110,7 +110,7 @@ func (s *shard) Step(now time.Time, in input) []output {
 func (s *shard) emit(o output) { s.out = append(s.out, o) }
 
 func (s *shard) open(id string) *mailbox {
-	m := &mailbox{id: id, stream: RunStream(id), head: wire.NewHead()}
+	m := &mailbox{id: id, stream: RunStream(id), head: wire.NewHead(), seen: domain.NoStream}
 	m.effects, m.cancel = context.WithCancelCause(s.work)
 	s.runs[id] = m
 	return m

@@ -82,7 +82,7 @@ func (e *Executor) startRun(ctx context.Context, q StartRequest) (Outcome, error
 	}
 	id := q.ID
 	if id == "" {
-		id = e.deps.IDs.NewID()
+		id = e.newRunID()
 	}
 	stream := RunStream(id)
 	session, err := e.deps.Secrets.Session(ctx, stream, nil)
@@ -198,6 +198,10 @@ func sealBeside(ctx context.Context, session *Session, q StartRequest, start *ru
 
 // admit takes a place among the active runs, or says that the run must wait, or refuses it.
 func (e *Executor) admit(id string) (bool, error) {
+	if !e.owns(id) {
+		e.reserveAnyway() // its owner finds it in the log
+		return false, nil
+	}
 	if e.enter() {
 		return true, nil
 	}

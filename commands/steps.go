@@ -68,6 +68,16 @@ type (
 		runID   string
 		session chan<- *Session // gets nil if the run is not active; capacity 1
 	}
+	// inSeen are events that the feed brought.
+	inSeen struct{ events []seen }
+	// inNodes says which nodes live; gone, that one does no more.
+	inNodes struct {
+		alive []string
+		gone  bool
+	}
+	// inOwn and inDisown say that a run has become this node's to work on, or is so no more.
+	inOwn    struct{ runID string }
+	inDisown struct{ runID string }
 	// inForget says that nobody waits any more for what inPeek asked to be told.
 	inForget struct {
 		runID string
@@ -86,6 +96,10 @@ func (inLoaded) shardInput()   {}
 func (inTimer) shardInput()    {}
 func (inPeek) shardInput()     {}
 func (inSession) shardInput()  {}
+func (inSeen) shardInput()     {}
+func (inNodes) shardInput()    {}
+func (inOwn) shardInput()      {}
+func (inDisown) shardInput()   {}
 
 // output is something to carry out.
 type output interface{ shardOutput() }
@@ -130,17 +144,23 @@ type (
 		runID, task, channel string
 		over                 bool
 	}
+	// outWake asks for a place for a run of this node that has got something to do elsewhere.
+	outWake struct{ runID string }
+	// outDisowned says that a run is another node's: it is no more among those that wait or sleep here.
+	outDisowned struct{ runID string }
 	// outPlace gives back a place that the run it was meant for has already, or does not need.
 	outPlace struct {
 		held bool // it is not a place but the promise that the run may wait for one
 	}
 )
 
-func (outAppend) shardOutput()  {}
-func (outRepeat) shardOutput()  {}
-func (outLoad) shardOutput()    {}
-func (outEffect) shardOutput()  {}
-func (outTimer) shardOutput()   {}
-func (outRetired) shardOutput() {}
-func (outPlace) shardOutput()   {}
-func (outAwaits) shardOutput()  {}
+func (outAppend) shardOutput()   {}
+func (outRepeat) shardOutput()   {}
+func (outLoad) shardOutput()     {}
+func (outEffect) shardOutput()   {}
+func (outTimer) shardOutput()    {}
+func (outRetired) shardOutput()  {}
+func (outPlace) shardOutput()    {}
+func (outAwaits) shardOutput()   {}
+func (outWake) shardOutput()     {}
+func (outDisowned) shardOutput() {}
