@@ -52,12 +52,13 @@ var rooms = map[string]room{
 
 // siblings lists the adapters that may import another one, with the reason.
 var siblings = map[[2]string]string{
-	{"infra/faulty", "infra/memory"}:    "wraps the reference adapters",
-	{"infra/backup", "infra/durable"}:   "how files are written",
-	{"infra/blobs", "infra/durable"}:    "how files are written",
-	{"infra/vault", "infra/durable"}:    "how files are written",
-	{"infra/embedded", "infra/durable"}: "what its errors mean",
-	{"infra/sqlite", "infra/durable"}:   "how files are written",
+	{"infra/faulty", "infra/memory"}:       "wraps the reference adapters",
+	{"infra/backup", "infra/durable"}:      "how files are written",
+	{"infra/blobs", "infra/durable"}:       "how files are written",
+	{"infra/checkpoints", "infra/durable"}: "how files are written",
+	{"infra/vault", "infra/durable"}:       "how files are written",
+	{"infra/embedded", "infra/durable"}:    "what its errors mean",
+	{"infra/sqlite", "infra/durable"}:      "how files are written",
 }
 
 // supportMay lists what packages made for tests may import beyond their room: the reference adapters
