@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"quipu/domain"
 	"quipu/projections/view"
 )
 
@@ -70,6 +71,8 @@ type Options struct {
 type Hooks struct {
 	// Committed is told of each commit to the generation that is served.
 	Committed func(events, rows int, took time.Duration)
+	// Projected is told of the events of each of those commits. They are shared and not kept.
+	Projected func(events []domain.Recorded, took time.Duration)
 	// Parked is told of each event that was parked there.
 	Parked func(view.Parked)
 	// Failed is told of each failure.

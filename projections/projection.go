@@ -35,6 +35,7 @@ type projection struct {
 // committed tells what a step did.
 type committed struct {
 	events, rows int
+	batch        []domain.Recorded // the events themselves, if they were stored in one go
 	parked       []view.Parked
 }
 
@@ -157,7 +158,9 @@ func (p *projection) commit(ctx context.Context, until domain.Position) (committ
 	switch {
 	case err == nil:
 		p.cache.put(folded.Runs)
-		return p.done(&c, len(events)), nil
+		done := p.done(&c, len(events))
+		done.batch = events
+		return done, nil
 	case errors.Is(err, domain.ErrUnprocessable) && len(events) > 1:
 		// One of them is at fault; halves find it.
 		p.suspects, p.limit = max(p.suspects, events[len(events)-1].Position), len(events)/2
@@ -169,7 +172,7 @@ func (p *projection) commit(ctx context.Context, until domain.Position) (committ
 			return committed{}, again
 		}
 		if p.state.Position == to {
-			return committed{len(events), rowsOf(&c), c.Parked}, nil // it had happened
+			return committed{len(events), rowsOf(&c), events, c.Parked}, nil // it had happened
 		}
 	}
 	return committed{}, err
@@ -223,7 +226,7 @@ func (p *projection) done(c *Changes, events int) committed {
 	p.state.Log, p.state.Position, p.state.Versions = c.Log, c.To, c.Versions
 	p.state.Parked += len(c.Parked)
 	p.trim()
-	return committed{events, rowsOf(c), c.Parked}
+	return committed{events: events, rows: rowsOf(c), parked: c.Parked}
 }
 
 // commitParked stores the one event whose rows the database refuses for what they are: its row in

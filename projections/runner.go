@@ -293,6 +293,9 @@ func (r *Runner) publish(done committed, caughtUp bool, took time.Duration) {
 	if f := r.options.Hooks.Committed; f != nil && done.rows > 0 {
 		f(done.events, done.rows, took)
 	}
+	if f := r.options.Hooks.Projected; f != nil && len(done.batch) > 0 {
+		f(done.batch, took)
+	}
 	for _, p := range done.parked {
 		r.options.Logger.Error("event parked: a view cannot take it in", "projector", p.Projector, "position", p.Position.Cursor(r.feed.ID()),
 			"stream", p.Stream, "revision", p.Revision, "type", p.Type, "reason", p.Reason)

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"quipu/domain"
 	"quipu/readapi/lao"
 )
 
@@ -64,11 +65,14 @@ type Options struct {
 // Hooks observe sockets, for metrics and logs. Each may be nil; none may block. None is given a
 // payload.
 type Hooks struct {
-	Opened   func(dialect string)
-	Closed   func(dialect string, code int)          // as sent or received; 1006 if neither
-	Refused  func(dialect, code string)              // before the handshake: the problem's code
-	Sent     func(dialect string, frames, bytes int) // one write, control frames included
-	Failed   func(err error)                         // the log failed; it will be tried again
+	Opened  func(dialect string)
+	Closed  func(dialect string, code int)          // as sent or received; 1006 if neither
+	Refused func(dialect, code string)              // before the handshake: the problem's code
+	Sent    func(dialect string, frames, bytes int) // one write, control frames included
+	Failed  func(err error)                         // the log failed; it will be tried again
+	// Framed is told of each event whose frame is about to be written to a socket: live ones and those
+	// that are read from the log. It is on the hot path, and the event is shared: it is not kept.
+	Framed   func(dialect string, event *domain.Recorded)
 	Panicked func(v any, stack []byte)
 }
 

@@ -202,6 +202,7 @@ func (s *laoSession) send(ctx context.Context, now time.Time, dst []byte) ([]byt
 				dst = appendHeader(dst, opText, frame.Len(c.prev))
 				dst = frame.AppendTo(dst, c.prev)
 				c.prev = recorded.Revision
+				s.live.sockets.Framed(lao.Dialect, recorded)
 				s.lastEvent = now
 				s.ended = frame.Ends
 			}

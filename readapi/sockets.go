@@ -112,6 +112,13 @@ func (s *Sockets) Handle(app fiber.Router, path, dialect string, admit func(c *f
 	}))
 }
 
+// Framed tells Hooks.Framed that the frame of an event goes out. Sessions call it.
+func (s *Sockets) Framed(dialect string, event *domain.Recorded) {
+	if f := s.options.Hooks.Framed; f != nil {
+		f(dialect, event)
+	}
+}
+
 // Open is the number of open sockets.
 func (s *Sockets) Open() int {
 	s.mu.Lock()

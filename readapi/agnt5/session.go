@@ -215,6 +215,7 @@ func (s *session) turn(ctx context.Context, e *execution, dst []byte) ([]byte, e
 		recorded := event.Recorded()
 		if frame != nil && recorded.Revision >= e.from.Offset {
 			dst = s.send(e, frame, recorded.Revision, dst)
+			s.sockets.framed(Dialect, recorded)
 		}
 		if wire.EndsRun(recorded.Type) {
 			delete(s.executions, e.id)

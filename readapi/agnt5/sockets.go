@@ -55,7 +55,8 @@ type Sockets struct {
 	deps     Deps
 	options  Options
 	renderer *Renderer
-	work     sync.WaitGroup // what messages have begun; it may outlive their sockets
+	framed   func(dialect string, event *domain.Recorded) // see readapi.Hooks.Framed
+	work     sync.WaitGroup                               // what messages have begun; it may outlive their sockets
 }
 
 // New makes the dialect's sockets. It panics if a dependency is missing.
@@ -70,11 +71,12 @@ func New(deps Deps, options Options) *Sockets {
 		options.Panicked = func(any, []byte) {}
 	}
 	options.Frames.LogID = deps.Log.ID()
-	return &Sockets{deps: deps, options: options, renderer: NewRenderer(deps.Log, deps.Payloads, options.Frames)}
+	return &Sockets{deps: deps, options: options, renderer: NewRenderer(deps.Log, deps.Payloads, options.Frames), framed: func(string, *domain.Recorded) {}}
 }
 
 // Register adds /ws to app.
 func (s *Sockets) Register(app fiber.Router, sockets *readapi.Sockets) {
+	s.framed = sockets.Framed
 	sockets.Handle(app, "/ws", Dialect, s.admit)
 }
 

@@ -7,6 +7,7 @@ import (
 	"quipu/domain"
 	"quipu/domain/wire"
 	"quipu/readapi"
+	"quipu/readapi/orchestrator"
 )
 
 // session is what one socket is shown. But for Message and Limited, which do nothing, it belongs to
@@ -85,6 +86,7 @@ func (s *session) send(ctx context.Context, now time.Time, dst []byte, e readapi
 		}
 		dst = f.append(dst, s.prev.Cursor(s.server.log))
 		s.prev = recorded.Position
+		s.server.deps.Sockets.Framed(orchestrator.Dialect, recorded)
 	}
 	s.at, s.lastEvent = recorded.Position, now
 	s.ended = s.what.executionID != "" && wire.EndsRun(recorded.Type)
