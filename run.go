@@ -33,6 +33,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return verifyLog(ctx, inv.Config, stdout)
 	case config.CommandLogBackup:
 		return backupData(ctx, inv.Config, inv.BackupTo, stdout)
+	case config.CommandLogCopy:
+		return copyLog(ctx, inv.LogCopy, logger, stdout)
 	case config.CommandViewsRebuild, config.CommandViewsVerify:
 		return viewsCommand(ctx, inv, logger, stdout)
 	case config.CommandWatch:

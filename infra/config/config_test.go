@@ -149,6 +149,7 @@ func TestLoad_EachCommandOffersItsOwnFlagsOnly(t *testing.T) {
 	for command, want := range map[string]string{
 		"log verify": "help config data log-level log-format",
 		"log backup": "help config data to log-level log-format",
+		"log copy":   "help config from to from-log-prefix to-log-prefix log-level log-format",
 
 		"views rebuild": "help config server api-key data views views-linger views-batch-max views-readers-max views-read-timeout log-level log-format",
 		"views verify":  "help config server api-key data views views-linger views-batch-max views-readers-max views-read-timeout log-level log-format",
@@ -178,6 +179,17 @@ func TestLoad_Commands(t *testing.T) {
 	require.Equal(t, "/b", inv.BackupTo)
 	require.Equal(t, want, inv.Config, "log backup takes its own settings only")
 	_, err = load(t, []string{"log", "backup"}, "QUIPU_TO=/x")
+	require.ErrorContains(t, err, "--to", "where to is never taken from anywhere else")
+
+	inv, err = load(t, []string{"log", "copy", "--from", "/a", "--to", "esdb://u:hunter2@h", "--to-log-prefix", "p."}, "QUIPU_LOG_FORMAT=json", "QUIPU_FROM=/x")
+	require.NoError(t, err)
+	require.Equal(t, CommandLogCopy, inv.Command)
+	require.Equal(t, "/a", inv.LogCopy.From.Reveal())
+	require.Equal(t, "esdb://u:hunter2@h", inv.LogCopy.To.Reveal())
+	require.Equal(t, "quipu.", inv.LogCopy.FromLogPrefix)
+	require.Equal(t, "p.", inv.LogCopy.ToLogPrefix)
+	require.NotContains(t, fmt.Sprintf("%+v", inv.LogCopy), "hunter2")
+	_, err = load(t, []string{"log", "copy", "--from", "/a"}, "QUIPU_TO=/x")
 	require.ErrorContains(t, err, "--to", "where to is never taken from anywhere else")
 
 	for _, command := range []string{CommandViewsRebuild, CommandViewsVerify} {
@@ -229,7 +241,7 @@ func TestLoad_Help(t *testing.T) {
 	var out strings.Builder
 	_, err := Load([]string{"help"}, nil, &out)
 	require.NoError(t, err)
-	for _, command := range []string{CommandServe, CommandLogVerify, CommandLogBackup, CommandViewsRebuild, CommandViewsVerify, CommandWatch, CommandVersion} {
+	for _, command := range []string{CommandServe, CommandLogVerify, CommandLogBackup, CommandLogCopy, CommandViewsRebuild, CommandViewsVerify, CommandWatch, CommandVersion} {
 		require.Contains(t, out.String(), "\n  "+command+" ")
 	}
 }

@@ -21,6 +21,7 @@ const (
 	CommandServe     = "serve"
 	CommandLogVerify = "log verify"
 	CommandLogBackup = "log backup"
+	CommandLogCopy   = "log copy"
 
 	CommandViewsRebuild = "views rebuild"
 	CommandViewsVerify  = "views verify"
@@ -41,6 +42,8 @@ type Invocation struct {
 	Config Config
 	// BackupTo is set for CommandLogBackup: the folder to make.
 	BackupTo string
+	// LogCopy is set for CommandLogCopy.
+	LogCopy LogCopy
 	// ViewsServer is the server that CommandViewsRebuild and CommandViewsVerify ask to do the work;
 	// empty: this process does it.
 	ViewsServer string
@@ -70,6 +73,7 @@ type serve Config
 type logGroup struct {
 	Verify logVerify `cmd:"" help:"Check every event of a stopped server, or a backup, and report damage with its place."`
 	Backup logBackup `cmd:"" help:"Copy log, blobs and wrapped keys to another folder while the server goes on; the master key is left out."`
+	Copy   LogCopy   `cmd:"" help:"Copy a log into another, each a data folder or a KurrentDB cluster: same streams, hashes and order; goes on where it was interrupted."`
 }
 
 type logVerify struct {
@@ -81,6 +85,15 @@ type logBackup struct {
 	DataFolder DataFolder `embed:"" group:"Stores:"`
 	To         string     `name:"to" required:"" placeholder:"DIR" help:"Folder to make; it must not exist or be empty, and lie outside of the data folder."`
 	Logging    Logging    `embed:"" group:"Log lines:"`
+}
+
+// LogCopy are the arguments of the log copy command. Each log is a data folder or the URL of a cluster.
+type LogCopy struct {
+	From          Secret  `name:"from" required:"" placeholder:"DIR|URL" help:"Log to copy: the data folder of a server, a backup, or esdb://host:port (also esdb+discover, kurrentdb, kurrentdb+discover); it is only read."`
+	To            Secret  `name:"to" required:"" placeholder:"DIR|URL" help:"Log to fill, of the same forms; no server may use it meanwhile; what it holds must be the beginning of the other."`
+	FromLogPrefix string  `name:"from-log-prefix" default:"quipu." placeholder:"PREFIX" help:"What the names of the streams begin with at a source that is a cluster."`
+	ToLogPrefix   string  `name:"to-log-prefix" default:"quipu." placeholder:"PREFIX" help:"What the names of the streams begin with at a target that is a cluster."`
+	Logging       Logging `embed:"" group:"Log lines:"`
 }
 
 type views struct {
@@ -191,6 +204,8 @@ func Load(args, environ []string, stdout io.Writer) (Invocation, error) {
 	case CommandLogBackup:
 		inv.Config.Storage.DataFolder, inv.Config.Logging = c.Log.Backup.DataFolder, c.Log.Backup.Logging
 		inv.BackupTo = c.Log.Backup.To
+	case CommandLogCopy:
+		inv.LogCopy, inv.Config.Logging = c.Log.Copy, c.Log.Copy.Logging
 	case CommandViewsRebuild:
 		c.Views.Rebuild.into(&inv)
 	case CommandViewsVerify:
