@@ -22,6 +22,7 @@ type Config struct {
 	Sockets  Sockets  `embed:"" group:"Sockets:"`
 	Views    Views    `embed:"" group:"Views:"`
 	LLM      LLM      `embed:"" group:"Models:"`
+	Tracing  Tracing  `embed:"" group:"Traces:"`
 }
 
 // HTTP holds the settings of the listening side.

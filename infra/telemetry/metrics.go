@@ -52,6 +52,9 @@ type Metrics struct {
 	viewsRebuilds prometheus.Counter
 	viewsErrors   *prometheus.CounterVec
 
+	traceSpans *prometheus.CounterVec
+	healthOK   *prometheus.GaugeVec
+
 	mu     sync.RWMutex
 	labels map[string]map[string]bool // label set by name -> values seen
 }
@@ -96,6 +99,9 @@ func NewMetrics(version string) *Metrics {
 	m.viewsParked = m.gauge("views_parked", "Events that a view could not take in, in the rows that are served; any above 0 needs a look.")
 	m.viewsRebuilds = m.counter("views_rebuilds_total", "Times the views were built anew and replaced.")
 	m.viewsErrors = m.counterVec("views_errors_total", "Failures of projecting, by kind; each is tried again.", "kind")
+
+	m.traceSpans = m.counterVec("trace_spans_total", "Spans by what became of them: ended, exported or failed. What ended and is in neither other count waits or was dropped.", "outcome")
+	m.healthOK = m.gaugeVec("health_ok", "1 if a check of /health/ready passes, 0 if not; asked at each scrape.", "check")
 
 	build := m.gaugeVec("build_info", "Always 1; its labels say what is running.", "version", "go")
 	build.WithLabelValues(version, runtime.Version()).Set(1)
@@ -183,6 +189,29 @@ func (m *Metrics) ViewsRebuilt() { m.viewsRebuilds.Inc() }
 // ViewsFailed counts a failure of projecting by its kind.
 func (m *Metrics) ViewsFailed(kind string) {
 	m.viewsErrors.WithLabelValues(m.label("kind", kind)).Inc()
+}
+
+// The outcomes of TraceSpans.
+const (
+	SpansEnded    = "ended"
+	SpansExported = "exported"
+	SpansFailed   = "failed"
+)
+
+// TraceSpans counts n spans by one of the outcomes above.
+func (m *Metrics) TraceSpans(outcome string, n int) {
+	m.traceSpans.WithLabelValues(outcome).Add(float64(n))
+}
+
+// Health shows the checks of a report.
+func (m *Metrics) Health(r Report) {
+	for name, c := range r.Checks {
+		ok := 0.0
+		if c.Status == StatusOK {
+			ok = 1
+		}
+		m.healthOK.WithLabelValues(m.label("check", name)).Set(ok)
+	}
 }
 
 // HTTPObserved counts one request. route is the pattern ("/api/executions/:id"), never the path.

@@ -42,6 +42,9 @@ func use(m *Metrics) {
 	m.ViewsParked(2)
 	m.ViewsRebuilt()
 	m.ViewsFailed("unavailable")
+	m.TraceSpans(SpansEnded, 3)
+	m.TraceSpans(SpansExported, 2)
+	m.Health(Report{Checks: map[string]CheckResult{"log": {Status: StatusOK}, "relay": {Status: StatusDegraded, Error: "away"}}})
 }
 
 func scrape(t *testing.T, m *Metrics) string {
@@ -78,6 +81,9 @@ func TestMetrics_WhatIsCountedIsServed(t *testing.T) {
 		`quipu_feed_lag_positions{consumer="runs"} 40`,
 		`quipu_feed_lag_seconds{consumer="runs"} 1.5`,
 		`quipu_http_request_duration_seconds_count{method="GET",route="/api/executions/:id",status="200"} 1`,
+		`quipu_trace_spans_total{outcome="ended"} 3`,
+		`quipu_health_ok{check="log"} 1`,
+		`quipu_health_ok{check="relay"} 0`,
 		`version="1.2.3"`,
 		`go_goroutines`,
 		`process_open_fds`,
