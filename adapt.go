@@ -142,7 +142,7 @@ func noneIfZero(n int) int {
 // socketOptions are those of every dialect's sockets.
 func (s *server) socketOptions() readapi.SocketOptions {
 	c := s.config
-	return readapi.SocketOptions{
+	o := readapi.SocketOptions{
 		SocketsMax: noneIfZero(c.Sockets.Max), IdleTimeout: c.Sockets.IdleTimeout,
 		Compression: c.Sockets.Compression, Random: s.clock.Jitter,
 		Hooks: readapi.Hooks{
@@ -160,6 +160,10 @@ func (s *server) socketOptions() readapi.SocketOptions {
 			Panicked: func(_ any, stack []byte) { s.logger.Error("socket panicked", "stack", string(stack)) },
 		},
 	}
+	if s.tracer != nil {
+		o.Hooks.Framed = s.tracer.Framed
+	}
+	return o
 }
 
 func (s *server) liveOptions(c config.Config) readapi.Options {

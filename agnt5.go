@@ -8,6 +8,7 @@ import (
 	"quipu/commands"
 	"quipu/domain"
 	"quipu/domain/endpoint"
+	"quipu/infra/tracing"
 	"quipu/projections/view"
 	"quipu/readapi"
 	"quipu/readapi/agnt5"
@@ -24,7 +25,7 @@ func (s *server) registerAGNT5() {
 		},
 		Executions: invocations{
 			start: commands.NewInvocations(commands.InvocationDeps{Definitions: s.definitions, Workflows: views, Clock: s.clock}),
-			runs:  s.executor, views: views,
+			runs:  s.executor, views: views, begin: s.beginMessage,
 		},
 	}, agnt5.Options{
 		Frames: agnt5.FrameOptions{FrameInlineBytesMax: s.config.Sockets.FrameInlineBytesMax, Link: executionLink},
@@ -45,15 +46,18 @@ type invocations struct {
 	start *commands.Invocations
 	runs  *commands.Executor
 	views named
+	begin func(name string, metadata []byte) tracing.Request
 }
 
 // Start implements agnt5.Executions.
 func (i invocations) Start(ctx context.Context, q agnt5.StartRequest) (string, error) {
+	span := i.begin("start execution", q.Metadata)
 	out, err := i.start.Start(ctx, commands.Invocation{
 		Endpoint: q.Endpoint, Name: q.Name, Parameters: q.Parameters, Metadata: q.Metadata,
 		ConnectionID: q.ConnectionID, IdempotencyKey: q.IdempotencyKey,
-		By: commands.By{Actor: agnt5.Actor(q.Endpoint.ID)},
+		By: commands.By{Actor: agnt5.Actor(q.Endpoint.ID), Trace: span.Traceparent},
 	})
+	span.End(outcome(err))
 	return out.RunID, err
 }
 

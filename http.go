@@ -81,7 +81,7 @@ func joinComma(list []string) string {
 
 // observe measures every request and turns a panic into a plain 500 whose details are logged.
 func (s *server) observe(c *fiber.Ctx) (err error) {
-	began := s.clock.Monotonic()
+	began, span := s.clock.Monotonic(), s.beginTrace(c)
 	defer func() {
 		if r := recover(); r != nil {
 			s.logger.Error("request panicked", "route", c.Route().Path, "stack", string(debug.Stack()))
@@ -98,6 +98,7 @@ func (s *server) observe(c *fiber.Ctx) (err error) {
 			err = nil
 		}
 		s.metrics.HTTPObserved(c.Route().Path, methodLabel(c.Method()), c.Response().StatusCode(), s.clock.Monotonic()-began)
+		span.EndHTTP(methodLabel(c.Method()), c.Route().Path, c.Response().StatusCode())
 	}()
 	return c.Next()
 }
@@ -110,6 +111,7 @@ func (s *server) measureLag(c *fiber.Ctx) error {
 		s.metrics.FeedLag("sockets", behind, lagAge(c.UserContext(), s.log, domain.Position(published), behind, s.clock.Now()))
 	}
 	s.measureViews(c.UserContext())
+	s.metrics.Health(s.health.Ready(c.UserContext()))
 	return c.Next()
 }
 

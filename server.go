@@ -25,6 +25,7 @@ import (
 	"quipu/infra/lifecycle"
 	"quipu/infra/outbound"
 	"quipu/infra/telemetry"
+	"quipu/infra/tracing"
 	"quipu/infra/vault"
 	"quipu/projections"
 	"quipu/readapi"
@@ -39,6 +40,7 @@ type server struct {
 	clock    clock.System
 	metrics  *telemetry.Metrics
 	health   *telemetry.Health
+	tracer   *tracing.Tracer // nil: no spans are recorded
 	log      commands.Log
 	tails    commands.Tails // of log; nil if it has none
 	blobs    *blobs.Store
@@ -76,6 +78,9 @@ func open(ctx context.Context, c config.Config, logger *slog.Logger) (_ *server,
 			err = errors.Join(err, s.close())
 		}
 	}()
+	if err := s.buildTracing(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.openStores(ctx); err != nil {
 		return nil, err
 	}
@@ -127,7 +132,10 @@ func (s *server) buildWriteSide() error {
 	if err != nil {
 		return fmt.Errorf("outbound client: %w", err)
 	}
-	log := seenLog{s.log, &s.acknowledged}
+	if s.tracer != nil {
+		client.Transport = s.tracer.Transport(client.Transport)
+	}
+	log := seenLog{s.traced(s.log), &s.acknowledged}
 	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: processKeys(c)}
 	s.channels = commands.NewChannels(commands.ChannelDeps{
 		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock, Logger: s.logger,
@@ -143,7 +151,7 @@ func (s *server) buildWriteSide() error {
 	s.executor = commands.NewExecutor(commands.Deps{
 		Log: log, Tails: s.tails, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
-		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(),
+		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(), Tracer: s.executorTracer(),
 	}, commands.Limits{
 		ActiveRunsMax: c.Runs.ActiveMax, PendingRunsMax: noneIfZero(c.Runs.PendingMax), SleepingRunsMax: noneIfZero(c.Runs.SleepingMax),
 		TaskTimeout: c.Effects.TaskTimeout,
@@ -225,6 +233,7 @@ func (s *server) drainHTTP(ctx context.Context) error {
 
 // close closes the stores; whatever was not opened is left out.
 func (s *server) close() error {
+	s.closeTracing()
 	var errs []error
 	if s.viewStore != nil {
 		errs = append(errs, s.viewStore.Close())

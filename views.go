@@ -102,12 +102,16 @@ func (s *server) buildViews(ctx context.Context) (err error) {
 	if s.viewStore, err = openViews(ctx, s.config, s.log); err != nil {
 		return fmt.Errorf("views: %w", err)
 	}
-	s.views = newRunner(s.viewStore, viewsFeed{s.log}, s.config, s.logger, projections.Hooks{
+	hooks := projections.Hooks{
 		Committed: s.metrics.ViewsCommitted,
 		Failed:    func(err error) { s.metrics.ViewsFailed(outcome(err)) },
 		Rebuilt:   func(time.Duration) { s.metrics.ViewsRebuilt() },
 		Parked:    func(view.Parked) {}, // counted from the status, so that a rebuild can lower it
-	})
+	}
+	if s.tracer != nil {
+		hooks.Projected = s.tracer.Projected
+	}
+	s.views = newRunner(s.viewStore, viewsFeed{s.log}, s.config, s.logger, hooks)
 	return nil
 }
 
