@@ -14,6 +14,8 @@ type Config struct {
 	HTTP     HTTP     `embed:"" group:"HTTP:"`
 	Guard    Guard    `embed:"" group:"Who may call:"`
 	Storage  Storage  `embed:"" group:"Stores:"`
+	LogNames LogNames `embed:"" group:"Stores:"`
+	Port     Port     `embed:"" group:"KurrentDB port:"`
 	Logging  Logging  `embed:"" group:"Log lines:"`
 	Process  Process  `embed:"" group:"Process:"`
 	Runs     Runs     `embed:"" group:"Runs:"`
@@ -37,7 +39,7 @@ type Guard struct {
 	APIKeys  Secret   `name:"api-keys" default:"" help:"Keys that open the API: name:key or name:sha256:<hex of its SHA-256>, comma-separated; the name becomes the actor of what is done; a key has 16 to 256 characters of those that an HTTP token may have; give them by environment or file, since flags show in process lists; empty opens the API to whoever reaches addr."`
 	LAOOpen  string   `name:"lao-open" default:"auto" oneof:"auto,yes,no" help:"Whether run-dag, task-status and the socket /ws/{flow}/{run} need no key although there are api-keys; auto: only while addr is a loopback address."`
 	Hosts    []string `name:"hosts" default:"" unit:"host names, comma-separated" help:"Names that clients may address the server by, beside addresses, localhost and those of cors-origins; others are answered 403; * allows any; empty allows any unless addr is a loopback address."`
-	Insecure bool     `name:"insecure" default:"false" negatable:"" help:"Whether to serve without api-keys on an address other than loopback: whoever reaches it may then do everything."`
+	Insecure bool     `name:"insecure" default:"false" negatable:"" help:"Whether to serve without api-keys on an address other than loopback, and the port of kurrentdb-addr without TLS on one: whoever reaches it may then do everything."`
 }
 
 // Storage holds the settings of the embedded stores.
@@ -110,17 +112,7 @@ type LLM struct {
 }
 
 // ServesLoopbackOnly reports whether Addr can be reached from this machine only.
-func (h HTTP) ServesLoopbackOnly() bool {
-	host, _, err := net.SplitHostPort(h.Addr)
-	if err != nil {
-		return false
-	}
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
-}
+func (h HTTP) ServesLoopbackOnly() bool { return loopback(h.Addr) }
 
 // LAOIsOpen reports whether the routes of LAO need no key: what LAOOpen says, and for auto whether
 // the server is reachable from this machine only.

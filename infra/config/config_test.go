@@ -241,7 +241,7 @@ func TestLoad_Help(t *testing.T) {
 	var out strings.Builder
 	_, err := Load([]string{"help"}, nil, &out)
 	require.NoError(t, err)
-	for _, command := range []string{CommandServe, CommandLogVerify, CommandLogBackup, CommandLogCopy, CommandViewsRebuild, CommandViewsVerify, CommandWatch, CommandVersion} {
+	for _, command := range []string{CommandServe, CommandLogVerify, CommandLogBackup, CommandLogCopy, CommandLogServe, CommandViewsRebuild, CommandViewsVerify, CommandWatch, CommandVersion} {
 		require.Contains(t, out.String(), "\n  "+command+" ")
 	}
 }
@@ -333,7 +333,7 @@ func TestValidate_BoundsAtTheEdges(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 19, bounded, "a setting with bounds was added or lost: adjust the count")
+	require.Equal(t, 21, bounded, "a setting with bounds was added or lost: adjust the count")
 }
 
 func TestValidate_ReportsEverythingAtOnce(t *testing.T) {

@@ -22,6 +22,7 @@ const (
 	CommandLogVerify = "log verify"
 	CommandLogBackup = "log backup"
 	CommandLogCopy   = "log copy"
+	CommandLogServe  = "log serve"
 
 	CommandViewsRebuild = "views rebuild"
 	CommandViewsVerify  = "views verify"
@@ -60,7 +61,7 @@ type Invocation struct {
 type cli struct {
 	File    string    `name:"config" placeholder:"FILE" help:"JSON file of settings, keys as in the environment without QUIPU_ and in lower case (QUIPU_CONFIG)."`
 	Serve   serve     `cmd:"" help:"Run the server."`
-	Log     logGroup  `cmd:"" help:"Check or back up the data of a server."`
+	Log     logGroup  `cmd:"" help:"Check, back up, copy or serve the log of a server."`
 	Views   views     `cmd:"" help:"Check or build anew the views of a server."`
 	Watch   Watch     `cmd:"" help:"Print the frames of a run or an execution, one a line, as they come."`
 	Version noOptions `cmd:"" help:"Print the version."`
@@ -74,6 +75,7 @@ type logGroup struct {
 	Verify logVerify `cmd:"" help:"Check every event of a stopped server, or a backup, and report damage with its place."`
 	Backup logBackup `cmd:"" help:"Copy log, blobs and wrapped keys to another folder while the server goes on; the master key is left out."`
 	Copy   LogCopy   `cmd:"" help:"Copy a log into another, each a data folder or a KurrentDB cluster: same streams, hashes and order; goes on where it was interrupted."`
+	Serve  logServe  `cmd:"" help:"Serve a log, without executor and views, to nodes and other clients that speak KurrentDB's protocol."`
 }
 
 type logVerify struct {
@@ -85,6 +87,24 @@ type logBackup struct {
 	DataFolder DataFolder `embed:"" group:"Stores:"`
 	To         string     `name:"to" required:"" placeholder:"DIR" help:"Folder to make; it must not exist or be empty, and lie outside of the data folder."`
 	Logging    Logging    `embed:"" group:"Log lines:"`
+}
+
+type logServe struct {
+	Addr       string     `name:"addr" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of /health/live, /health/ready and /metrics; port 0 takes a free one."`
+	Guard      Guard      `embed:"" group:"Who may call:"`
+	DataFolder DataFolder `embed:"" group:"Stores:"`
+	Names      LogNames   `embed:"" group:"Stores:"`
+	Port       Port       `embed:"" group:"KurrentDB port:"`
+	Process    Process    `embed:"" group:"Process:"`
+	Logging    Logging    `embed:"" group:"Log lines:"`
+}
+
+func (l logServe) into(c *Config) {
+	c.HTTP.Addr, c.Guard, c.Storage.DataFolder, c.LogNames = l.Addr, l.Guard, l.DataFolder, l.Names
+	c.Port, c.Process, c.Logging = l.Port, l.Process, l.Logging
+	if c.Port.Addr == "" {
+		c.Port.Addr = LogServeAddr
+	}
 }
 
 // LogCopy are the arguments of the log copy command. Each log is a data folder or the URL of a cluster.
@@ -206,6 +226,8 @@ func Load(args, environ []string, stdout io.Writer) (Invocation, error) {
 		inv.BackupTo = c.Log.Backup.To
 	case CommandLogCopy:
 		inv.LogCopy, inv.Config.Logging = c.Log.Copy, c.Log.Copy.Logging
+	case CommandLogServe:
+		c.Log.Serve.into(&inv.Config)
 	case CommandViewsRebuild:
 		c.Views.Rebuild.into(&inv)
 	case CommandViewsVerify:
