@@ -165,7 +165,8 @@ func TestProxy_RefusesNewAndKeepsOpenConnections(t *testing.T) {
 // A half-open connection takes what is sent and says nothing; afterwards it is reset, since bytes are lost.
 func TestProxy_HalfOpenSwallows(t *testing.T) {
 	for _, way := range []faultproxy.Faults{
-		{Up: faultproxy.Way{Swallow: true}}, {Down: faultproxy.Way{Swallow: true}},
+		{Up: faultproxy.Way{Swallow: true}},
+		{Down: faultproxy.Way{Swallow: true}},
 		{Up: faultproxy.Way{Swallow: true}, Down: faultproxy.Way{Swallow: true}},
 	} {
 		p, _ := proxied(t)
