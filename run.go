@@ -29,6 +29,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	switch inv.Command {
 	case config.CommandServe:
 		return serve(ctx, inv.Config, logger, stdout)
+	case config.CommandLogServe:
+		return serveLog(ctx, inv.Config, logger)
 	case config.CommandLogVerify:
 		return verifyLog(ctx, inv.Config, stdout)
 	case config.CommandLogBackup:

@@ -182,6 +182,7 @@ func (s *server) buildReadSide() {
 func (s *server) run(ctx context.Context) error {
 	group := lifecycle.New(lifecycle.Options{DrainTimeout: s.config.Process.DrainTimeout, Logger: s.logger},
 		lifecycle.Member{Name: "stores", Close: s.close},
+		s.portMember(false),
 		lifecycle.Member{Name: "views", Run: func(_, work context.Context) error { return s.views.Run(work) }},
 		lifecycle.Member{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
 		lifecycle.Member{Name: "channels", Run: func(_, work context.Context) error { return s.channels.Run(work, s.executor) }},
