@@ -39,15 +39,16 @@ var rooms = map[string]room{
 	"eventbus":    {own: words("domain"), third: words("github.com/ThreeDotsLabs/watermill")},
 	// An adapter fills a port of the inner rooms with its one technology. Other adapters are not
 	// its business; infra below lists who may know whom.
-	"infra":     {own: words("domain commands projections eventbus readapi"), anyThird: true},
-	"infra/sim": {anyOwn: true, anyThird: true}, // drives the whole program
-	"internal":  {anyThird: true},               // checks and tools of this repository; imported by nobody
-	"bench":     {anyOwn: true, anyThird: true},
-	"client":    {anyThird: true}, // what users import: never our insides
-	"examples":  {own: words("client"), anyThird: true},
-	"sdk":       {anyThird: true},
-	"web":       {},
-	"":          {anyOwn: true, anyThird: true}, // the composition root
+	"infra":                {own: words("domain commands projections eventbus readapi"), anyThird: true},
+	"infra/sim":            {anyOwn: true, anyThird: true},                                          // drives the whole program
+	"internal":             {anyThird: true},                                                        // checks and tools of this repository; imported by nobody
+	"internal/historytest": {own: words("domain infra/embedded"), anyThird: true}, // reads what processes have stored
+	"bench":                {anyOwn: true, anyThird: true},
+	"client":               {anyThird: true}, // what users import: never our insides
+	"examples":             {own: words("client"), anyThird: true},
+	"sdk":                  {anyThird: true},
+	"web":                  {},
+	"":                     {anyOwn: true, anyThird: true}, // the composition root
 }
 
 // siblings lists the adapters that may import another one, with the reason.
