@@ -17,6 +17,9 @@ import (
 	"quipu/infra/clock"
 	"quipu/infra/config"
 	"quipu/infra/embedded"
+	"quipu/infra/kurrentdb"
+	"quipu/infra/kurrentport"
+	"quipu/infra/kurrentdb"
 	"quipu/infra/logcopy"
 )
 
@@ -34,7 +37,7 @@ func copyLog(ctx context.Context, c config.LogCopy, logger *slog.Logger, stdout 
 	defer func() { err = errors.Join(err, target.Close()) }()
 
 	began := clock.System{}.Now()
-	done, err := logcopy.Copy(ctx, source, target, logcopy.Options{Progress: progressPrinter(stdout)})
+	done, err := logcopy.Copy(ctx, source, target, logcopy.Options{Progress: progressPrinter(stdout), LeaveOut: leaveOut(c)})
 	took := clock.System{}.Now().Sub(began)
 	if err != nil {
 		return fmt.Errorf("log copy: %w; %d events copied in %.1f s; the same command goes on from there", err, done.Copied, took.Seconds())
@@ -71,7 +74,7 @@ func progressPrinter(stdout io.Writer) func(logcopy.Progress) {
 // openCopySource opens a log to read: that of a folder also beside the server that writes to it.
 func openCopySource(ctx context.Context, c config.LogCopy, logger *slog.Logger) (logcopy.Source, func() error, error) {
 	if isClusterURL(c.From.Reveal()) {
-		log, err := openClusterLog(ctx, c.From, c.FromLogPrefix, logger)
+		log, err := openKurrentDB(ctx, c.From, c.FromLogPrefix, logger, kurrentdb.Hooks{})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -86,7 +89,7 @@ func openCopySource(ctx context.Context, c config.LogCopy, logger *slog.Logger) 
 
 func openCopyTarget(ctx context.Context, c config.LogCopy, logger *slog.Logger) (commands.Log, error) {
 	if isClusterURL(c.To.Reveal()) {
-		return openClusterLog(ctx, c.To, c.ToLogPrefix, logger)
+		return openKurrentDB(ctx, c.To, c.ToLogPrefix, logger, kurrentdb.Hooks{})
 	}
 	if to := c.To.Reveal(); strings.Contains(to, "://") {
 		return nil, domain.E(domain.KindInvalid, "", "", "is neither a folder nor a URL with esdb, esdb+discover, kurrentdb or kurrentdb+discover before ://")
@@ -132,7 +135,11 @@ func isClusterURL(name string) bool {
 	return false
 }
 
-// openClusterLog opens the log that a cluster keeps.
-func openClusterLog(context.Context, config.Secret, string, *slog.Logger) (commands.Log, error) {
-	return nil, domain.E(domain.KindUnavailable, "", "", "this build has no client for clusters")
+// leaveOut says which streams are no part of a copy: that of a log's own id; and beside a cluster those of
+// other clients, which are no streams of Quipu there but the cluster's own.
+func leaveOut(c config.LogCopy) func(domain.StreamID) bool {
+	folders := !isClusterURL(c.From.Reveal()) && !isClusterURL(c.To.Reveal())
+	return func(s domain.StreamID) bool {
+		return s == kurrentdb.IDStream || !folders && strings.HasPrefix(string(s), kurrentport.ExternalPrefix)
+	}
 }

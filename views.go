@@ -35,7 +35,15 @@ func openViews(ctx context.Context, c config.Config, log sqlite.EventLog) (viewS
 	if url := c.Views.URL.Reveal(); url != "" {
 		return postgres.Open(ctx, url, postgres.Options{ReadersMax: c.Views.ReadersMax, ReadTimeout: c.Views.ReadTimeout})
 	}
-	return sqlite.Open(filepath.Join(c.Storage.Data, viewsFolder), log, sqlite.Options{ReadersMax: c.Views.ReadersMax})
+	return sqlite.Open(filepath.Join(c.Storage.Data, viewsFolder), log, sqlite.Options{ReadersMax: c.Views.ReadersMax, SpanPositions: spanPositions(c)})
+}
+
+// spanPositions is how wide the ranges are that SQLite keeps times of: positions of a KurrentDB count bytes.
+func spanPositions(c config.Config) int64 {
+	if c.Log.Remote() {
+		return 64 << 10
+	}
+	return 0 // the default
 }
 
 // newRunner makes what keeps the views at the head of the log.

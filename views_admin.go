@@ -225,6 +225,13 @@ func viewsThere(ctx context.Context, server string, key config.Secret, name stri
 
 // viewsHere does the work on a folder: a check also beside the server, a rebuild only without one.
 func viewsHere(ctx context.Context, c config.Config, name string, logger *slog.Logger, show func(viewsLine)) error {
+	if c.Log.Remote() {
+		if name == "verify" {
+			return verifyViewsBeside(ctx, c, logger, show)
+		}
+		// Another node may own the views, and nothing here would keep the two apart.
+		return errors.New("the views of a log that nodes share are built anew by one of them: name it with --server")
+	}
 	switch _, unopened, err := embedded.Unopened(logDir(c.Storage.Data)); {
 	case err != nil:
 		return fmt.Errorf("set --data to a server's data folder: %w", err)

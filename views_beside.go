@@ -12,6 +12,7 @@ import (
 	"quipu/domain"
 	"quipu/infra/config"
 	"quipu/infra/embedded"
+	"quipu/infra/kurrentdb"
 	"quipu/infra/postgres"
 	"quipu/infra/sqlite"
 	"quipu/projections"
@@ -20,9 +21,9 @@ import (
 // verifyViewsBeside compares the views of a folder with its log and changes neither, so that it may
 // run beside the server. The rows to compare with are built in a folder for temporary files.
 func verifyViewsBeside(ctx context.Context, c config.Config, logger *slog.Logger, show func(viewsLine)) (err error) {
-	log, err := embedded.OpenReadOnly(logDir(c.Storage.Data), embedded.Options{Logger: logger})
+	log, err := openFeedBeside(ctx, c, logger)
 	if err != nil {
-		return fmt.Errorf("set --data to a server's data folder: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	folder, err := os.MkdirTemp("", "quipu-verify-")
@@ -36,7 +37,7 @@ func verifyViewsBeside(ctx context.Context, c config.Config, logger *slog.Logger
 	}
 	defer func() { err = errors.Join(err, both.Close()) }()
 	compared := false
-	err = watched(ctx, log.ID(), newRunner(both, readerFeed{log}, c, logger, projections.Hooks{}).Verify, func(l viewsLine) {
+	err = watched(ctx, log.ID(), newRunner(both, log, c, logger, projections.Hooks{}).Verify, func(l viewsLine) {
 		compared = compared || l.Result != nil && l.Result.Compared
 		show(l)
 	})
@@ -45,6 +46,25 @@ func verifyViewsBeside(ctx context.Context, c config.Config, logger *slog.Logger
 		return nothingBuilt(c)
 	}
 	return err
+}
+
+// feedBeside is a log that a server may be writing to, as it is read beside that.
+type feedBeside interface {
+	projections.Feed
+	sqlite.EventLog
+	Close() error
+}
+
+func openFeedBeside(ctx context.Context, c config.Config, logger *slog.Logger) (feedBeside, error) {
+	if c.Log.Remote() {
+		log, err := openKurrentDB(ctx, c.Log.URL, c.LogNames.Prefix, logger, kurrentdb.Hooks{})
+		return viewsFeed{log}, err
+	}
+	log, err := embedded.OpenReadOnly(logDir(c.Storage.Data), embedded.Options{Logger: logger})
+	if err != nil {
+		return nil, fmt.Errorf("set --data to a server's data folder: %w", err)
+	}
+	return readerFeed{log}, nil
 }
 
 // nothingBuilt is no success: whoever forgot --views would take it for a check without differences.
@@ -59,7 +79,7 @@ func nothingBuilt(c config.Config) error {
 // beside builds generations apart from the views that it looks at.
 type beside struct{ served, scratch projections.Generations }
 
-func openBeside(ctx context.Context, c config.Config, log *embedded.Reader, folder string) (b beside, err error) {
+func openBeside(ctx context.Context, c config.Config, log sqlite.EventLog, folder string) (b beside, err error) {
 	if b.scratch, err = sqlite.Open(folder, log, sqlite.Options{}); err != nil {
 		return b, err
 	}

@@ -14,6 +14,7 @@ type Config struct {
 	HTTP     HTTP     `embed:"" group:"HTTP:"`
 	Guard    Guard    `embed:"" group:"Who may call:"`
 	Storage  Storage  `embed:"" group:"Stores:"`
+	Log      Log      `embed:"" group:"Stores:"`
 	LogNames LogNames `embed:"" group:"Stores:"`
 	Port     Port     `embed:"" group:"KurrentDB port:"`
 	Logging  Logging  `embed:"" group:"Log lines:"`

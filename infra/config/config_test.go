@@ -151,8 +151,8 @@ func TestLoad_EachCommandOffersItsOwnFlagsOnly(t *testing.T) {
 		"log backup": "help config data to log-level log-format",
 		"log copy":   "help config from to from-log-prefix to-log-prefix log-level log-format",
 
-		"views rebuild": "help config server api-key data views views-linger views-batch-max views-readers-max views-read-timeout log-level log-format",
-		"views verify":  "help config server api-key data views views-linger views-batch-max views-readers-max views-read-timeout log-level log-format",
+		"views rebuild": "help config server api-key data log log-prefix views views-linger views-batch-max views-readers-max views-read-timeout log-level log-format",
+		"views verify":  "help config server api-key data log log-prefix views views-linger views-batch-max views-readers-max views-read-timeout log-level log-format",
 	} {
 		var out strings.Builder
 		_, err := Load(append(strings.Fields(command), "--help"), nil, &out)

@@ -125,6 +125,8 @@ type onViews struct {
 	Server     string     `name:"server" placeholder:"HOST:PORT" help:"Running server that is to do it; without it the work is done here: verify on any data folder, rebuild on that of a stopped server."`
 	APIKey     Secret     `name:"api-key" placeholder:"KEY" help:"Key of the server, if it has any; better by environment (QUIPU_API_KEY), since flags show in process lists."`
 	DataFolder DataFolder `embed:"" group:"Stores:"`
+	Log        Log        `embed:"" group:"Stores:"`
+	Names      LogNames   `embed:"" group:"Stores:"`
 	Views      Views      `embed:"" group:"Views:"`
 	Logging    Logging    `embed:"" group:"Log lines:"`
 }
@@ -132,6 +134,7 @@ type onViews struct {
 func (v onViews) into(inv *Invocation) {
 	inv.ViewsServer, inv.APIKey = v.Server, v.APIKey
 	inv.Config.Storage.DataFolder, inv.Config.Views, inv.Config.Logging = v.DataFolder, v.Views, v.Logging
+	inv.Config.Log, inv.Config.LogNames = v.Log, v.Names
 }
 
 // Watch are the arguments of the watch command. Without Run, Flow is the id of an execution.

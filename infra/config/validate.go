@@ -66,6 +66,7 @@ func (c Config) Validate() error {
 		}
 	}
 	ps = append(ps, c.checkGuard()...)
+	ps = append(ps, c.checkLog()...)
 	ps = append(ps, c.checkPort()...)
 	ps = append(ps, c.checkTracing()...)
 	if strings.TrimSpace(c.Storage.Data) == "" {

@@ -24,6 +24,9 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	appendDuration *prometheus.HistogramVec
+	logLost        *prometheus.CounterVec
+	logResubscribe prometheus.Counter
+	logLeftBehind  prometheus.Gauge
 	batchAppends   prometheus.Histogram
 	batchEvents    prometheus.Histogram
 	batchBytes     prometheus.Histogram
@@ -76,6 +79,10 @@ func NewMetrics(version string) *Metrics {
 	m.batchEvents = m.histogram("log_flush_events", "Events made durable by one flush; its sum is the number of events stored.", prometheus.ExponentialBuckets(1, 2, 14))
 	m.batchBytes = m.histogram("log_flush_bytes", "Bytes written by one flush.", prometheus.ExponentialBuckets(256, 4, 10))
 
+	m.logLost = m.counterVec("log_connections_lost_total", "Connections to the log's server that were given up and built anew, by what they are for: writes, reads or follow.", "role")
+	m.logResubscribe = m.counter("log_resubscribed_total", "Times the subscription to the log's server ended, or brought nothing, and was opened anew.")
+	m.logLeftBehind = m.gauge("log_calls_left_behind", "Calls to the log's server that its client has not returned from although nobody waits any more; bounded, 0 unless the server is away.")
+
 	m.commandDuration = m.histogramVec("command_duration_seconds", "Time of a command from its arrival to its answer.", storageBuckets, "command", "outcome")
 	m.runsActive = m.gauge("runs_active", "Runs that are being worked on.")
 	m.runsPending = m.gauge("runs_pending", "Runs that are recorded and wait to be worked on.")
@@ -121,6 +128,18 @@ func (m *Metrics) FlushObserved(appends, events, bytes int, d time.Duration) {
 	m.batchBytes.Observe(float64(bytes))
 	m.flushDuration.Observe(d.Seconds())
 }
+
+// LogConnectionLost counts one connection to the log's server that was given up; role is writes, reads or
+// follow.
+func (m *Metrics) LogConnectionLost(role string) {
+	m.logLost.WithLabelValues(m.label("role", role)).Inc()
+}
+
+// LogResubscribed counts one end of the subscription to the log's server.
+func (m *Metrics) LogResubscribed() { m.logResubscribe.Inc() }
+
+// LogCallsLeftBehind says how many calls the client of the log's server has not returned from.
+func (m *Metrics) LogCallsLeftBehind(n int64) { m.logLeftBehind.Set(float64(n)) }
 
 // CommandObserved counts one command: outcome is "ok" or the error's kind.
 func (m *Metrics) CommandObserved(command, outcome string, d time.Duration) {

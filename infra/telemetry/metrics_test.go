@@ -22,6 +22,9 @@ var update = flag.Bool("update", false, "rewrite the list of metrics in docs/ope
 func use(m *Metrics) {
 	m.AppendObserved("ok", time.Millisecond)
 	m.FlushObserved(3, 5, 700, time.Millisecond)
+	m.LogConnectionLost("writes")
+	m.LogResubscribed()
+	m.LogCallsLeftBehind(4)
 	m.CommandObserved("start_run", "conflict", 2*time.Millisecond)
 	m.RunsActive(7)
 	m.RunsPending(8)
@@ -63,6 +66,9 @@ func TestMetrics_WhatIsCountedIsServed(t *testing.T) {
 	body := scrape(t, m)
 	for _, line := range []string{
 		`quipu_append_duration_seconds_count{outcome="ok"} 1`,
+		`quipu_log_connections_lost_total{role="writes"} 1`,
+		`quipu_log_resubscribed_total 1`,
+		`quipu_log_calls_left_behind 4`,
 		`quipu_log_flush_appends_sum 3`,
 		`quipu_log_flush_events_sum 5`,
 		`quipu_log_flush_bytes_sum 700`,
