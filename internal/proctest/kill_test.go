@@ -3,12 +3,10 @@ package proctest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,9 +20,8 @@ import (
 
 	"quipu/domain"
 	"quipu/domain/name"
-	"quipu/domain/run"
 	"quipu/domain/wire"
-	"quipu/infra/embedded"
+	"quipu/internal/historytest"
 )
 
 // The promise of the product: kill -9 at any moment, any number of times, and nothing that was
@@ -78,13 +75,13 @@ func TestKill_NothingAcknowledgedIsLost(t *testing.T) {
 	w.watchers.Wait()
 	code, out := Run(t, "log", "verify", "--data", data)
 	require.Zero(t, code, out)
-	h := readHistory(t, data)
+	h := historytest.Read(t, data)
 	w.check(h, replays)
 	w.checkSecret(data)
 
 	slices.Sort(recovered)
 	t.Logf("%d kills; %d starts acknowledged, %d refused, %d without an answer, %d cancelled; %d events, %d calls outside, %d followers with %d connections",
-		Kills(), len(w.starts), w.refused, w.unknown, w.cancelled, h.events, len(w.stub.Calls()), len(w.followers), w.dials())
+		Kills(), len(w.starts), w.refused, w.unknown, w.cancelled, h.Events, len(w.stub.Calls()), len(w.followers), w.dials())
 	t.Logf("start to ready: median %s, longest %s; after the last kill ready in %s, all runs ended after %s",
 		recovered[len(recovered)/2].Round(time.Millisecond), recovered[len(recovered)-1].Round(time.Millisecond), ready.Round(time.Millisecond), ended.Round(time.Millisecond))
 	t.Logf("%s", out)
@@ -138,11 +135,11 @@ func (w *world) settle() {
 }
 
 // replay reads every acknowledged run again, from its first event, and asks for its status.
-func (w *world) replay() map[string][]seen {
+func (w *world) replay() map[string][]historytest.Seen {
 	w.mu.Lock()
 	starts := slices.Collect(maps.Values(w.starts))
 	w.mu.Unlock()
-	replays := map[string][]seen{}
+	replays := map[string][]historytest.Seen{}
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	queue := make(chan *start, len(starts))
@@ -165,7 +162,7 @@ func (w *world) replay() map[string][]seen {
 	return replays
 }
 
-func (w *world) replayOne(s *start) (trace []seen) {
+func (w *world) replayOne(s *start) (trace []historytest.Seen) {
 	ctx, cancel := context.WithTimeout(w.all, 30*time.Second)
 	defer cancel()
 	socket, err := Dial(ctx, w.address(), s.flow, s.run, "from=0&execution_id="+s.id)
@@ -184,7 +181,7 @@ func (w *world) replayOne(s *start) (trace []seen) {
 			return trace
 		}
 		prev = *f.Offset
-		trace = append(trace, seen{s.id, prev, f.EventID})
+		trace = append(trace, historytest.Seen{Execution: s.id, Offset: prev, Event: f.EventID})
 		if f.Ends() {
 			return trace
 		}
@@ -232,45 +229,10 @@ func (w *world) dials() (n int) {
 	return n
 }
 
-// history is the log after everything, read without the server.
-type history struct {
-	events int
-	runs   map[string][]domain.Recorded // by execution id
-	names  map[domain.StreamID][]domain.Recorded
-}
-
-func readHistory(t testing.TB, data string) history {
-	t.Helper()
-	log, err := embedded.Open(filepath.Join(data, "log"), embedded.Options{})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, log.Close()) }()
-	h := history{runs: map[string][]domain.Recorded{}, names: map[domain.StreamID][]domain.Recorded{}}
-	var after domain.Position
-	for {
-		page, err := log.ReadAll(t.Context(), after, 1000)
-		require.NoError(t, err)
-		if len(page) == 0 {
-			return h
-		}
-		for _, e := range page {
-			require.Equal(t, after+1, e.Position, "positions have a gap")
-			after = e.Position
-			h.events++
-			if id, ok := strings.CutPrefix(string(e.Stream), "run-"); ok {
-				require.EqualValues(t, len(h.runs[id]), e.Revision, "revisions of %s have a gap", e.Stream)
-				h.runs[id] = append(h.runs[id], e)
-			} else if strings.HasPrefix(string(e.Stream), name.StreamPrefix) {
-				require.EqualValues(t, len(h.names[e.Stream]), e.Revision, "revisions of %s have a gap", e.Stream)
-				h.names[e.Stream] = append(h.names[e.Stream], e)
-			}
-		}
-	}
-}
-
-func (w *world) check(h history, replays map[string][]seen) {
+func (w *world) check(h historytest.History, replays map[string][]historytest.Seen) {
 	t := w.t
 	for id, s := range w.starts {
-		events := h.runs[id]
+		events := h.Runs[id]
 		if len(events) == 0 || events[0].Type != wire.RunStarted {
 			t.Errorf("the acknowledged start %s of %s/%s is not in the log", id, s.flow, s.run)
 			continue
@@ -280,126 +242,32 @@ func (w *world) check(h history, replays map[string][]seen) {
 		if err != nil || !slices.ContainsFunc(events, func(e domain.Recorded) bool { return uint64(e.Position) == position }) {
 			t.Errorf("the start %s was acknowledged at position %q, where it is not", id, s.position)
 		}
-		if got, want := replays[id], traceOf(id, events); !slices.Equal(got, want) {
+		if got, want := replays[id], h.Trace(id); !slices.Equal(got, want) {
 			t.Errorf("replay of %s shows %d events, the log has %d", id, len(got), len(want))
 		}
 	}
-	for id, events := range h.runs {
-		w.checkRun(id, events)
-	}
-	w.checkNames(h)
+	h.CheckRuns(t)
+	h.CheckNames(t)
 	w.checkFollowers(h)
 	w.checkCalls(h)
 }
 
-func traceOf(id string, events []domain.Recorded) []seen {
-	out := make([]seen, len(events))
-	for i, e := range events {
-		out[i] = seen{id, int64(e.Revision), e.ID.String()}
-	}
-	return out
-}
-
-// checkRun: decisions were made once each, attempts count up, and the end is the last event.
-func (w *world) checkRun(id string, events []domain.Recorded) {
-	t := w.t
-	if events[0].Type == wire.RunAbandoned {
-		if len(events) > 1 {
-			t.Errorf("the abandoned run %s goes on", id)
-		}
-		return
-	}
-	attempt, ended := map[string]int{}, map[string]bool{}
-	for i, e := range events {
-		if wire.EndsRun(e.Type) != (i == len(events)-1) {
-			t.Errorf("run %s: revision %d is %s, the last is %d", id, i, e.Type, len(events)-1)
-		}
-		event, err := wire.DecodeRun(e.Type, e.Data)
-		if err != nil {
-			t.Errorf("run %s at revision %d: %v", id, i, err)
-			continue
-		}
-		switch e := event.(type) {
-		case run.TaskStarted:
-			if attempt[e.Task] != 0 {
-				t.Errorf("run %s starts %q twice", id, e.Task)
-			}
-			attempt[e.Task] = 1
-		case run.TaskAttemptStarted:
-			if e.Attempt != attempt[e.Task]+1 || ended[e.Task] {
-				t.Errorf("run %s: attempt %d of %q after attempt %d", id, e.Attempt, e.Task, attempt[e.Task])
-			}
-			attempt[e.Task] = e.Attempt
-		case run.TaskCompleted:
-			if e.Attempt != attempt[e.Task] || ended[e.Task] {
-				t.Errorf("run %s: %q ends with attempt %d, the newest is %d", id, e.Task, e.Attempt, attempt[e.Task])
-			}
-			ended[e.Task] = true
-		case run.TaskFailed:
-			if ended[e.Task] {
-				t.Errorf("run %s: %q ends twice", id, e.Task)
-			}
-			ended[e.Task] = true
-		}
-	}
-}
-
-// checkNames: a name passes from run to run, each of which has ended before; all of them are there.
-func (w *world) checkNames(h history) {
-	t := w.t
-	bound := map[string]bool{}
-	for stream, bindings := range h.names {
-		for i, e := range bindings {
-			b, err := wire.DecodeNameBound(e.Type, e.Data)
-			if err != nil || name.Stream(b.FlowName, b.RunName) != stream {
-				t.Errorf("%s at revision %d is %s: %v", stream, i, e.Data, err)
-				continue
-			}
-			bound[b.ExecutionID] = true
-			events := h.runs[b.ExecutionID]
-			if len(events) == 0 {
-				if i < len(bindings)-1 {
-					t.Errorf("%s: run %s was never begun, nor abandoned, and yet it was replaced", stream, b.ExecutionID)
-				}
-				continue
-			}
-			first, last := events[0], events[len(events)-1]
-			if first.Position < e.Position {
-				t.Errorf("%s: run %s began before its name was bound", stream, b.ExecutionID)
-			}
-			if i < len(bindings)-1 && last.Position > bindings[i+1].Position {
-				t.Errorf("%s: run %s had not ended when its name was given away", stream, b.ExecutionID)
-			}
-		}
-	}
-	for id, s := range w.starts {
-		if !bound[id] {
-			t.Errorf("run %s of %s/%s has no name", id, s.flow, s.run)
-		}
-	}
-	for id := range h.runs {
-		if !bound[id] {
-			t.Errorf("run %s was begun without a name", id)
-		}
-	}
-}
-
 // checkFollowers: every trace is what the log says, from the first event of a run on, run by run.
-func (w *world) checkFollowers(h history) {
+func (w *world) checkFollowers(h historytest.History) {
 	for _, f := range w.followers {
-		want := []seen{}
+		want := []historytest.Seen{}
 		var order []string
-		for _, e := range h.names[name.Stream(f.flow, f.run)] {
+		for _, e := range h.Names[name.Stream(f.flow, f.run)] {
 			b, _ := wire.DecodeNameBound(e.Type, e.Data)
-			if events := h.runs[b.ExecutionID]; len(events) > 0 && events[0].Type != wire.RunAbandoned {
+			if events := h.Runs[b.ExecutionID]; len(events) > 0 && events[0].Type != wire.RunAbandoned {
 				order = append(order, b.ExecutionID)
 			}
 		}
 		if len(f.trace) > 0 { // it may have come when earlier runs of the name were over
-			order = order[max(0, slices.Index(order, f.trace[0].execution)):]
+			order = order[max(0, slices.Index(order, f.trace[0].Execution)):]
 		}
 		for _, id := range order {
-			want = append(want, traceOf(id, h.runs[id])...)
+			want = append(want, h.Trace(id)...)
 		}
 		if len(f.trace) > len(want) || !slices.Equal(f.trace, want[:len(f.trace)]) || f.forever && len(f.trace) != len(want) {
 			w.t.Errorf("a follower of %s/%s has seen %d events that are not what the log has (%d)", f.flow, f.run, len(f.trace), len(want))
@@ -407,59 +275,14 @@ func (w *world) checkFollowers(h history) {
 	}
 }
 
-// checkCalls: each idempotency key stands for one request, each attempt was made once at most and
-// is on record, and what a task put out is what it was answered.
-func (w *world) checkCalls(h history) {
-	t := w.t
-	type attempt struct{ key, number string }
-	requests, attempts := map[string]string{}, map[attempt]bool{}
-	answers := map[string]map[string]bool{} // key -> serials
+// checkCalls: see historytest.
+func (w *world) checkCalls(h historytest.History) {
+	var calls []historytest.Call
 	for _, c := range w.stub.Calls() {
-		request := c.Method + " " + c.URL + " " + c.BodySum
-		if before, ok := requests[c.Key]; ok && before != request {
-			t.Errorf("key %s stands for %s and for %s", c.Key, before, request)
-		}
-		requests[c.Key] = request
-		if a := (attempt{c.Key, c.Attempt}); attempts[a] {
-			t.Errorf("attempt %s under key %s was made twice", c.Attempt, c.Key)
-		} else {
-			attempts[a] = true
-		}
-		if answers[c.Key] == nil {
-			answers[c.Key] = map[string]bool{}
-		}
-		answers[c.Key][fmt.Sprint(c.Serial)] = true
+		calls = append(calls, historytest.Call{Key: c.Key, Attempt: c.Attempt, Request: c.Method + " " + c.URL + " " + c.BodySum, Serial: c.Serial})
 	}
-	for id, events := range h.runs {
-		for _, e := range events {
-			event, _ := wire.DecodeRun(e.Type, e.Data)
-			switch e := event.(type) {
-			case run.TaskStarted:
-				delete(attempts, attempt{keyOf(id, e.Task), "1"})
-			case run.TaskAttemptStarted:
-				delete(attempts, attempt{keyOf(id, e.Task), strconv.Itoa(e.Attempt)})
-			case run.TaskCompleted:
-				var reply struct {
-					Serial json.Number
-					Key    string
-				}
-				key := keyOf(id, e.Task)
-				if requests[key] == "" || strings.Contains(requests[key], "/agent") || e.Output.JSON == nil {
-					continue
-				}
-				if err := json.Unmarshal(e.Output.JSON, &reply); err != nil || reply.Key != key || !answers[key][reply.Serial.String()] {
-					t.Errorf("run %s: %q put out %.300s, which is no answer to %s", id, e.Task, e.Output.JSON, key)
-				}
-			}
-		}
-	}
-	for a := range attempts {
-		t.Errorf("attempt %s under key %s is not on record", a.number, a.key)
-	}
+	h.CheckCalls(w.t, calls)
 }
-
-// keyOf is the documented idempotency key of a task (contract D8).
-func keyOf(id, task string) string { return id + "/" + url.PathEscape(task) + "/0" }
 
 // checkSecret looks at every byte that was written.
 func (w *world) checkSecret(data string) {

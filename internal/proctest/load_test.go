@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"quipu/internal/historytest"
 )
 
 // world is the load of the kill test and all it remembers.
@@ -355,16 +357,9 @@ type follower struct {
 	done      chan struct{} // closed when it has seen all it wants, or was stopped
 
 	mu    sync.Mutex
-	trace []seen
+	trace []historytest.Seen
 	ended bool // the newest event was a run's last
 	dials int
-}
-
-// seen is one event of a follower's trace.
-type seen struct {
-	execution string
-	offset    int64
-	event     string
 }
 
 // follow starts a follower. query and execution are the first connection's; later ones use the cursor.
@@ -420,7 +415,7 @@ func (w *world) follow(r *rand.Rand, flow, run, query, execution string) *follow
 				}
 				last, prev, lastID, ends, first = *frame.Offset, *frame.Offset, frame.ExecutionID, frame.Ends(), false
 				f.mu.Lock()
-				f.trace = append(f.trace, seen{lastID, last, frame.EventID})
+				f.trace = append(f.trace, historytest.Seen{Execution: lastID, Offset: last, Event: frame.EventID})
 				f.ended = ends
 				f.mu.Unlock()
 				if ends && !f.forever {

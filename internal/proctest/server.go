@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,10 @@ import (
 type Options struct {
 	// Data is the data folder; empty makes one that is removed unless the test fails.
 	Data string
+	// Command is what the process is to do; empty: "serve".
+	Command []string
+	// Addr is where it listens; empty: a free port of the loopback address.
+	Addr string
 	// Args follow "serve --addr … --data …".
 	Args []string
 	// Shell is put in front of the server's exec in a shell, such as "ulimit -f 4096".
@@ -71,14 +76,21 @@ func environment() []string {
 	return env
 }
 
-// Start starts a server on a free port of the loopback address and returns at once; see Ready. It
-// is killed at the end of the test. A panic or a data race in its output fails the test.
+// Start starts a server and returns at once; see Ready. It is killed at the end of the test. A panic or a
+// data race in its output fails the test.
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
 	if o.Data == "" {
 		o.Data = DataFolder(t)
 	}
-	args := append([]string{"serve", "--addr", "127.0.0.1:0", "--data", o.Data, "--log-format", "json"}, o.Args...)
+	if o.Command == nil {
+		o.Command = []string{"serve"}
+	}
+	if o.Addr == "" {
+		o.Addr = "127.0.0.1:0"
+	}
+	args := append(slices.Clone(o.Command), "--addr", o.Addr, "--data", o.Data, "--log-format", "json")
+	args = append(args, o.Args...)
 	cmd := exec.Command(Binary(t), args...)
 	if o.Shell != "" {
 		cmd = exec.Command("/bin/sh", append([]string{"-c", o.Shell + `; exec "$0" "$@"`, Binary(t)}, args...)...)
@@ -110,7 +122,7 @@ func (s *Server) follow(stderr io.Reader) {
 		line, err := lines.ReadBytes('\n')
 		if !found {
 			var entry struct{ Msg, Addr string }
-			if json.Unmarshal(line, &entry) == nil && entry.Msg == "serving" {
+			if json.Unmarshal(line, &entry) == nil && (entry.Msg == "serving" || entry.Msg == "serving a log") {
 				s.addr, found = entry.Addr, true
 				close(s.ready)
 			}
@@ -176,6 +188,9 @@ func (s *Server) IsReady() bool {
 		return false
 	}
 }
+
+// WhenReady is closed when the server takes requests.
+func (s *Server) WhenReady() <-chan struct{} { return s.ready }
 
 // Addr is host:port of a server that is ready.
 func (s *Server) Addr() string {
