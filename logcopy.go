@@ -19,7 +19,6 @@ import (
 	"quipu/infra/embedded"
 	"quipu/infra/kurrentdb"
 	"quipu/infra/kurrentport"
-	"quipu/infra/kurrentdb"
 	"quipu/infra/logcopy"
 )
 
@@ -135,11 +134,14 @@ func isClusterURL(name string) bool {
 	return false
 }
 
+// idStream is where package kurrentdb keeps a log's id.
+const idStream = "quipu-log"
+
 // leaveOut says which streams are no part of a copy: that of a log's own id; and beside a cluster those of
 // other clients, which are no streams of Quipu there but the cluster's own.
 func leaveOut(c config.LogCopy) func(domain.StreamID) bool {
 	folders := !isClusterURL(c.From.Reveal()) && !isClusterURL(c.To.Reveal())
 	return func(s domain.StreamID) bool {
-		return s == kurrentdb.IDStream || !folders && strings.HasPrefix(string(s), kurrentport.ExternalPrefix)
+		return s == idStream || !folders && strings.HasPrefix(string(s), kurrentport.ExternalPrefix)
 	}
 }

@@ -56,6 +56,8 @@ type Result struct {
 type Options struct {
 	// Progress, if set, is told after every page; it must be quick.
 	Progress func(Progress)
+	// LeaveOut, if set, names streams that are no part of a copy; neither log is looked at there.
+	LeaveOut func(domain.StreamID) bool
 	// RetryFor bounds how long one read or append is tried again while its log is away. Default a minute.
 	RetryFor time.Duration
 	// PageEventsMax are the most events of one page. Default 4096.

@@ -174,6 +174,27 @@ func TestCopy_GoesOnWithWhatIsNew(t *testing.T) {
 	}
 }
 
+// Streams that are left out are neither copied nor in the way of a copy.
+func TestCopy_LeavesOutWhatItIsTold(t *testing.T) {
+	source, target := memory.NewLog(), memory.NewLog()
+	newFiller(t, 9, source).fill(300)
+	leftOut := func(s domain.StreamID) bool { return strings.HasPrefix(string(s), "ext-") || s == "mine" }
+	_, err := target.Append(t.Context(), "mine", domain.NoStream, logtest.Events(3))
+	require.NoError(t, err)
+	var want []domain.Recorded
+	for _, e := range content(t, source) {
+		if !leftOut(e.Stream) {
+			want = append(want, e)
+		}
+	}
+	for _, found := range []int{0, len(want)} {
+		done, err := logcopy.Copy(t.Context(), source, target, logcopy.Options{LeaveOut: leftOut, PageEventsMax: 3})
+		require.NoError(t, err)
+		require.Equal(t, found, done.Found)
+		require.Equal(t, want, content(t, target)[3:])
+	}
+}
+
 func TestCopy_EmptyLogs(t *testing.T) {
 	target := memory.NewLog()
 	done, err := logcopy.Copy(t.Context(), memory.NewLog(), target, logcopy.Options{})

@@ -3,6 +3,7 @@ package logcopy
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"quipu/domain"
@@ -42,6 +43,7 @@ func (c *copier) reader(ctx context.Context, from Source, after, to domain.Posit
 			for len(events) > 0 && events[len(events)-1].Position > to {
 				events, last = events[:len(events)-1], true
 			}
+			events = c.wanted(events)
 			select {
 			case r.pages <- page{events, err}:
 			case <-ctx.Done():
@@ -53,6 +55,15 @@ func (c *copier) reader(ctx context.Context, from Source, after, to domain.Posit
 		}
 	}()
 	return r
+}
+
+// wanted returns the events that are not left out.
+func (c *copier) wanted(events []domain.Recorded) []domain.Recorded {
+	if c.o.LeaveOut == nil || !slices.ContainsFunc(events, func(e domain.Recorded) bool { return c.o.LeaveOut(e.Stream) }) {
+		return events
+	}
+	// The page may be shared.
+	return slices.DeleteFunc(slices.Clone(events), func(e domain.Recorded) bool { return c.o.LeaveOut(e.Stream) })
 }
 
 // next returns the next event, nil behind the last. It stays valid.
