@@ -60,12 +60,33 @@ func (m *Master) fingerprint(plaintext []byte) string {
 	return hex.EncodeToString(h.Sum(nil)[:4])
 }
 
-// loadMaster reads dir's master.key. If there is none it makes one, unless wrapped keys exist that
-// only the missing one could open.
-func loadMaster(dir string, wrappedKeysExist bool) (*Master, error) {
-	path := filepath.Join(dir, "master.key")
+// ID names the master key and gives nothing of it away. Equal keys have equal ids.
+func (m *Master) ID() []byte { return append([]byte(nil), m.id[:]...) }
+
+// LoadMaster reads the master key of a vault that keeps its data keys elsewhere than in dir: from file,
+// which must exist, or if that is "" from dir's master.key, which is made at first start unless wrapped
+// keys exist that only the missing one could open.
+// Errors: ErrRefused if it can be read by others or is missing; ErrInvalid if it is malformed;
+// ErrUnavailable.
+func LoadMaster(dir, file string, wrappedKeysExist bool) (*Master, error) {
+	if file == "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, durable.Failure("open vault", dir, err)
+		}
+	}
+	return loadMaster(dir, file, wrappedKeysExist)
+}
+
+func loadMaster(dir, file string, wrappedKeysExist bool) (*Master, error) {
+	path := file
+	if path == "" {
+		path = filepath.Join(dir, "master.key")
+	}
 	b, err := os.ReadFile(path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && file != "":
+		return nil, domain.E(domain.KindRefused, "open vault", path,
+			"there is no such file; make one of 64 hex digits (openssl rand -hex 32), the same for all nodes, or leave --master-key-file empty")
 	case errors.Is(err, fs.ErrNotExist) && wrappedKeysExist:
 		return nil, domain.E(domain.KindRefused, "open vault", path,
 			"the master key is missing but wrapped keys exist; put the key back, backups do not hold it")

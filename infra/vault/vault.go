@@ -30,6 +30,9 @@ const OpenedKeysMaxDefault = 4096
 type Options struct {
 	// OpenedKeysMax is how many data keys are kept ready in memory; default OpenedKeysMaxDefault.
 	OpenedKeysMax int
+	// MasterFile holds the master key, and must exist. Default: master.key in the vault's folder, made
+	// at first start.
+	MasterFile string
 }
 
 // Vault is sealing.Vault over a master key and a key table.
@@ -81,13 +84,13 @@ func Open(dir string, options Options) (*Vault, error) {
 }
 
 func open(dir string, table *fileTable, options Options) (*Vault, error) {
-	master, err := loadMaster(dir, len(table.index) > 0)
+	master, err := loadMaster(dir, options.MasterFile, len(table.index) > 0)
 	if err != nil {
 		return nil, err
 	}
 	for id := range table.masters {
 		if id != master.id {
-			return nil, domain.E(domain.KindRefused, "open vault", dir, "master.key is not the key that wrapped the keys in keys.table")
+			return nil, domain.E(domain.KindRefused, "open vault", dir, "the master key is not the key that wrapped the keys in keys.table")
 		}
 	}
 	v, err := New(master, table, options)
