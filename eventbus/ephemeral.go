@@ -25,6 +25,27 @@ func (h *Hub) PublishEphemeral(stream domain.StreamID, value any) {
 	}
 }
 
+// Followed reports whether PublishEphemeral would reach anyone at this moment.
+func (h *Hub) Followed(stream domain.StreamID) bool {
+	p := h.shards.of(stream)
+	p.mu.RLock()
+	n := len(p.followers[stream])
+	p.mu.RUnlock()
+	if n > 0 {
+		return true
+	}
+	id := h.owners.known(stream)
+	return id != "" && h.topics.followed(id)
+}
+
+// followed reports whether a workflow has feeds.
+func (t *topics) followed(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.byID[id]
+	return p != nil && len(p.feeds) > 0
+}
+
 // whisper hands an ephemeral value to the feeds of a workflow.
 func (t *topics) whisper(id string, stream domain.StreamID, value any) {
 	t.mu.Lock()

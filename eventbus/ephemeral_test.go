@@ -32,6 +32,17 @@ func TestHub_EphemeralReachesFollowersOnly(t *testing.T) {
 	require.Empty(t, s.TakeEphemeral())
 }
 
+func TestHub_FollowedIsWhoHasReaders(t *testing.T) {
+	log := memory.NewLog()
+	h := eventbus.New(log, following(log), newManualClock(), eventbus.Options{})
+	require.False(t, h.Followed("run-a"))
+	s := h.Subscribe(nil, "run-a")
+	require.True(t, h.Followed("run-a"))
+	require.False(t, h.Followed("run-b"))
+	s.Close()
+	require.False(t, h.Followed("run-a"))
+}
+
 func TestHub_EphemeralIsBounded(t *testing.T) {
 	log := memory.NewLog()
 	h := eventbus.New(log, following(log), newManualClock(), eventbus.Options{})

@@ -58,6 +58,12 @@ func (o *owners) of(ctx context.Context, e *domain.Recorded) (string, error) {
 	return o.note(&page[0]), nil
 }
 
+// WorkflowOf is the id of the workflow that e is about or whose run e is of; "" if of none.
+// Errors: those of the log; the answer is then not known.
+func (h *Hub) WorkflowOf(ctx context.Context, e *domain.Recorded) (string, error) {
+	return h.owners.of(ctx, e)
+}
+
 // known is the workflow of a run if it is remembered, else "".
 func (o *owners) known(stream domain.StreamID) string {
 	o.mu.Lock()

@@ -70,7 +70,7 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("BackoffMin %v and BackoffMax %v are not 0 <= min <= max", o.BackoffMin, o.BackoffMax))
 	}
 	if o.Timeout < 0 {
-		errs = append(errs, fmt.Errorf("Timeout %v is below zero", o.Timeout))
+		errs = append(errs, fmt.Errorf("the option Timeout is %v, below zero", o.Timeout))
 	}
 	return errors.Join(errs...)
 }
