@@ -13,6 +13,7 @@ import (
 type exporter struct {
 	to      sdktrace.SpanExporter
 	options Options
+	life    context.Context // ends with the tracer: what waits then is given up
 
 	mu     sync.Mutex
 	told   time.Time // when a failure was last logged
@@ -21,7 +22,14 @@ type exporter struct {
 
 // ExportSpans implements sdktrace.SpanExporter.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	if err := e.to.ExportSpans(ctx, spans); err != nil {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.life, cancel)()
+	err := e.life.Err()
+	if err == nil {
+		err = e.to.ExportSpans(ctx, spans)
+	}
+	if err != nil {
 		e.options.Failed(len(spans))
 		e.tell(len(spans), err)
 		return nil

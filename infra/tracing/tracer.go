@@ -18,6 +18,7 @@ type Tracer struct {
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 	ended    func(int)
+	giveUp   func() // ends what is still being sent
 	frames   *seen
 	base     context.Context // of spans whose makers have none; it never ends
 }
@@ -42,7 +43,9 @@ func New(ctx context.Context, o Options) (*Tracer, error) {
 	if err != nil {
 		return nil, err
 	}
-	queue := sdktrace.NewBatchSpanProcessor(&exporter{to: client, options: o},
+	base := context.WithoutCancel(ctx)
+	life, giveUp := context.WithCancel(base)
+	queue := sdktrace.NewBatchSpanProcessor(&exporter{to: client, options: o, life: life},
 		sdktrace.WithMaxQueueSize(QueueSpansMax), sdktrace.WithMaxExportBatchSize(BatchSpansMax),
 		sdktrace.WithBatchTimeout(batchEvery), sdktrace.WithExportTimeout(exportTimeout))
 	provider := sdktrace.NewTracerProvider(
@@ -57,11 +60,15 @@ func New(ctx context.Context, o Options) (*Tracer, error) {
 			attribute.String("service.instance.id", o.Node),
 		)),
 	)
-	return &Tracer{now: o.Now, provider: provider, tracer: provider.Tracer("quipu"), ended: o.Ended, frames: newSeen(FramesSeenMax), base: context.WithoutCancel(ctx)}, nil
+	return &Tracer{now: o.Now, provider: provider, tracer: provider.Tracer("quipu"), ended: o.Ended, frames: newSeen(FramesSeenMax), base: base, giveUp: giveUp}, nil
 }
 
-// Shutdown sends what waits, as long as ctx allows, and ends the exporter. What ends later is dropped.
-func (t *Tracer) Shutdown(ctx context.Context) error { return t.provider.Shutdown(ctx) }
+// Shutdown sends what waits, as long as ctx allows, and ends the exporter; the rest is dropped, and so
+// is what ends later.
+func (t *Tracer) Shutdown(ctx context.Context) error {
+	defer t.giveUp()
+	return t.provider.Shutdown(ctx)
+}
 
 // start begins a span below parent, a context of another place.
 func (t *Tracer) start(ctx context.Context, parent trace.SpanContext, name string, kind trace.SpanKind, at time.Time, links []trace.Link, attributes ...attribute.KeyValue) (context.Context, trace.Span) {
