@@ -3,6 +3,7 @@ package kurrentport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 
@@ -58,7 +59,7 @@ func (c *collector) add(e proposed) error {
 		return tooLarge(c.bytesMax)
 	}
 	if len(c.events) > domain.AppendEventsMax {
-		return refuseWith(codes.InvalidArgument, "an append holds at most 500 events here", exceptionAppendTooLarge, trailerAppendSize, "500")
+		return refuse(codes.InvalidArgument, fmt.Sprintf("an append holds at most %d events here", domain.AppendEventsMax))
 	}
 	return nil
 }

@@ -20,7 +20,6 @@ const (
 	exceptionMissingMetadata = "missing-required-metadata-property"
 
 	trailerException  = "exception"
-	trailerStream     = "stream-name"
 	trailerAppendSize = "maximum-append-size"
 	trailerRequired   = "required-metadata-properties"
 )
@@ -32,13 +31,14 @@ func refuse(code codes.Code, message string) error { return status.Error(code, m
 type refusal struct {
 	status   *status.Status
 	trailers metadata.MD
+	max      int // bytes of an append, if that is what was exceeded
 }
 
 func (r *refusal) Error() string              { return r.status.Message() }
 func (r *refusal) GRPCStatus() *status.Status { return r.status }
 
 func refuseWith(code codes.Code, message, exception string, pairs ...string) error {
-	return &refusal{status.New(code, message), metadata.Pairs(append([]string{trailerException, exception}, pairs...)...)}
+	return &refusal{status: status.New(code, message), trailers: metadata.Pairs(append([]string{trailerException, exception}, pairs...)...)}
 }
 
 func denied(what string) error {
@@ -47,8 +47,11 @@ func denied(what string) error {
 
 // tooLarge refuses an append of more than max bytes, the way the server does.
 func tooLarge(max int) error {
-	return refuseWith(codes.InvalidArgument,
-		"Maximum Append Size of "+strconv.Itoa(max)+" Exceeded.", exceptionAppendTooLarge, trailerAppendSize, strconv.Itoa(max))
+	return &refusal{
+		status:   status.New(codes.InvalidArgument, "Maximum Append Size of "+strconv.Itoa(max)+" Exceeded."),
+		trailers: metadata.Pairs(trailerException, exceptionAppendTooLarge, trailerAppendSize, strconv.Itoa(max)),
+		max:      max,
+	}
 }
 
 // fail turns whatever a call ended with into a status, and sets its trailers.
