@@ -17,6 +17,8 @@ type Config struct {
 	Log      Log      `embed:"" group:"Stores:"`
 	LogNames LogNames `embed:"" group:"Stores:"`
 	Port     Port     `embed:"" group:"KurrentDB port:"`
+	Keys     Keys     `embed:"" group:"Stores:"`
+	Cluster  Cluster  `embed:"" group:"Several nodes:"`
 	Logging  Logging  `embed:"" group:"Log lines:"`
 	Process  Process  `embed:"" group:"Process:"`
 	Runs     Runs     `embed:"" group:"Runs:"`

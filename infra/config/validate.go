@@ -68,6 +68,7 @@ func (c Config) Validate() error {
 	ps = append(ps, c.checkGuard()...)
 	ps = append(ps, c.checkLog()...)
 	ps = append(ps, c.checkPort()...)
+	ps = append(ps, c.checkCluster()...)
 	ps = append(ps, c.checkTracing()...)
 	if strings.TrimSpace(c.Storage.Data) == "" {
 		add("data", "is empty", "name a folder, such as ./data")
