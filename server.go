@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 
 	"github.com/gofiber/fiber/v2"
@@ -18,7 +17,6 @@ import (
 	"quipu/domain"
 	"quipu/eventbus"
 	"quipu/infra/backup"
-	"quipu/infra/blobs"
 	"quipu/infra/clock"
 	"quipu/infra/config"
 	"quipu/infra/guard"
@@ -35,16 +33,20 @@ import (
 // server is the whole process: every adapter and every room, wired. Only this file and its
 // siblings in package main know them all.
 type server struct {
-	config   config.Config
-	logger   *slog.Logger
-	clock    clock.System
-	metrics  *telemetry.Metrics
-	health   *telemetry.Health
-	tracer   *tracing.Tracer // nil: no spans are recorded
-	log      commands.Log
-	tails    commands.Tails // of log; nil if it has none
-	blobs    *blobs.Store
-	vault    *vault.Vault
+	config  config.Config
+	logger  *slog.Logger
+	clock   clock.System
+	metrics *telemetry.Metrics
+	health  *telemetry.Health
+	tracer  *tracing.Tracer // nil: no spans are recorded
+	log     commands.Log
+	tails   commands.Tails // of log; nil if it has none
+	blobs   commands.Blobs
+	vault   *vault.Vault
+	// node is this process's incarnation; members are those that share its log.
+	node     string
+	members  commands.Members
+	shared   shared
 	registry *node.Registry
 	effects  *eventbus.Effects
 	executor *commands.Executor
@@ -117,13 +119,13 @@ func (s *server) openStores(ctx context.Context) error {
 		return fmt.Errorf("read the log's head: %w", err)
 	}
 	raise(&s.acknowledged, head)
-	if s.vault, err = vault.Open(filepath.Join(data, keysFolder), vault.Options{}); err != nil {
-		return fmt.Errorf("open keys: %w", err)
+	if err := s.openKeysAndBlobs(ctx); err != nil {
+		return err
 	}
-	if s.blobs, err = blobs.Open(filepath.Join(data, blobsFolder), blobs.Options{}); err != nil {
-		return fmt.Errorf("open blobs: %w", err)
+	if err := backup.Opened(data); err != nil {
+		return err
 	}
-	return backup.Opened(data)
+	return s.joinCluster(ctx)
 }
 
 func (s *server) buildWriteSide() error {
@@ -135,7 +137,7 @@ func (s *server) buildWriteSide() error {
 	if s.tracer != nil {
 		client.Transport = s.tracer.Transport(client.Transport)
 	}
-	log := seenLog{s.traced(s.log), &s.acknowledged}
+	log := seenLog{s.gated(s.traced(s.log)), &s.acknowledged}
 	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: processKeys(c)}
 	s.channels = commands.NewChannels(commands.ChannelDeps{
 		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock, Logger: s.logger,
@@ -149,7 +151,7 @@ func (s *server) buildWriteSide() error {
 	}
 	s.effects = eventbus.NewEffects(c.Effects.Max, s.logger)
 	s.executor = commands.NewExecutor(commands.Deps{
-		Log: log, Tails: s.tails, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
+		Node: s.node, Members: s.members, Log: log, Tails: s.tails, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
 		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(), Tracer: s.executorTracer(),
 	}, commands.Limits{
@@ -183,12 +185,15 @@ func (s *server) run(ctx context.Context) error {
 	group := lifecycle.New(lifecycle.Options{DrainTimeout: s.config.Process.DrainTimeout, Logger: s.logger},
 		lifecycle.Member{Name: "stores", Close: s.close},
 		s.portMember(false),
+		lifecycle.Member{Name: "members", Run: s.runMembers, Drain: s.leave},
 		lifecycle.Member{Name: "views", Run: func(_, work context.Context) error { return s.views.Run(work) }},
 		lifecycle.Member{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
 		lifecycle.Member{Name: "channels", Run: func(_, work context.Context) error { return s.channels.Run(work, s.executor) }},
 		lifecycle.Member{Name: "executor", Run: s.runExecutor, Drain: s.executor.Drain},
 		lifecycle.Member{Name: "sockets", Drain: s.drainSockets},
 		lifecycle.Member{Name: "http", Start: s.started, Run: s.serveHTTP, Drain: s.drainHTTP},
+		// Stopped first: the others take over at once.
+		lifecycle.Member{Name: "ownership", Drain: s.disown},
 	)
 	defer context.AfterFunc(ctx, func() {
 		s.logger.Info("stopping; a second signal ends the process at once", "drain_timeout", s.config.Process.DrainTimeout)
@@ -242,6 +247,7 @@ func (s *server) close() error {
 	if s.vault != nil {
 		errs = append(errs, s.vault.Close())
 	}
+	errs = append(errs, s.shared.close()...)
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
 	}

@@ -58,6 +58,8 @@ type Metrics struct {
 	traceSpans *prometheus.CounterVec
 	healthOK   *prometheus.GaugeVec
 
+	cluster clusterMetrics
+
 	mu     sync.RWMutex
 	labels map[string]map[string]bool // label set by name -> values seen
 }
@@ -109,6 +111,8 @@ func NewMetrics(version string) *Metrics {
 
 	m.traceSpans = m.counterVec("trace_spans_total", "Spans by what became of them: ended, exported or failed. What ended and is in neither other count waits or was dropped.", "outcome")
 	m.healthOK = m.gaugeVec("health_ok", "1 if a check of /health/ready passes, 0 if not; asked at each scrape.", "check")
+
+	m.addCluster()
 
 	build := m.gaugeVec("build_info", "Always 1; its labels say what is running.", "version", "go")
 	build.WithLabelValues(version, runtime.Version()).Set(1)

@@ -45,6 +45,8 @@ func use(m *Metrics) {
 	m.ViewsParked(2)
 	m.ViewsRebuilt()
 	m.ViewsFailed("unavailable")
+	m.ClusterNodes(2, 3)
+	m.LeaseRenewed("ok", time.Millisecond)
 	m.TraceSpans(SpansEnded, 3)
 	m.TraceSpans(SpansExported, 2)
 	m.Health(Report{Checks: map[string]CheckResult{"log": {Status: StatusOK}, "relay": {Status: StatusDegraded, Error: "away"}}})

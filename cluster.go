@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"quipu/commands"
+	"quipu/domain"
+	"quipu/domain/wire"
+	"quipu/infra/blobs"
+	"quipu/infra/postgres/cluster"
+	"quipu/infra/postgres/keys"
+	"quipu/infra/postgres/members"
+	"quipu/infra/vault"
+
+	pgblobs "quipu/infra/postgres/blobs"
+)
+
+const (
+	// clusterStartWait is how long a node that starts waits for the database that nodes share: it may be
+	// starting, too.
+	clusterStartWait = 30 * time.Second
+	clusterStartPoll = 500 * time.Millisecond
+	leaveTimeout     = 2 * time.Second
+)
+
+// shared is what this node has in common with others; all of it is nil for one that is alone.
+type shared struct {
+	db      *cluster.DB
+	keys    *keys.Table
+	blobs   *pgblobs.Store
+	members *members.Members
+}
+
+func (s *shared) close() (errs []error) {
+	if s.members != nil {
+		errs = append(errs, s.members.Close())
+	}
+	if s.blobs != nil {
+		errs = append(errs, s.blobs.Close())
+	}
+	if s.keys != nil {
+		errs = append(errs, s.keys.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	return errs
+}
+
+// openKeysAndBlobs opens them where this node's are: in the data folder, or where all nodes' are.
+func (s *server) openKeysAndBlobs(ctx context.Context) (err error) {
+	c := s.config
+	dir := filepath.Join(c.Storage.Data, keysFolder)
+	if !c.Cluster.Shared() {
+		if s.vault, err = vault.Open(dir, vault.Options{MasterFile: c.Keys.MasterFile}); err != nil {
+			return fmt.Errorf("open keys: %w", err)
+		}
+		if s.blobs, err = openBlobs(c.Storage.Data); err != nil {
+			return fmt.Errorf("open blobs: %w", err)
+		}
+		return nil
+	}
+	o := cluster.Options{DirectURL: c.Cluster.Direct.Reveal()}
+	if s.shared.db, err = cluster.Open(ctx, c.Cluster.URL.Reveal(), o); err != nil {
+		return err
+	}
+	if err := s.awaitCluster(ctx); err != nil {
+		return fmt.Errorf("the database that --cluster names: %w", err)
+	}
+	if s.shared.keys, err = keys.Open(ctx, s.shared.db, keys.Options{ConnectionsMax: c.Cluster.KeysConnections}); err != nil {
+		return err
+	}
+	if s.shared.blobs, err = pgblobs.Open(ctx, s.shared.db, pgblobs.Options{ConnectionsMax: c.Cluster.BlobsConnections}); err != nil {
+		return err
+	}
+	s.blobs = s.shared.blobs
+	used, err := s.shared.keys.Used(ctx)
+	if err != nil {
+		return err
+	}
+	master, err := vault.LoadMaster(dir, c.Keys.MasterFile, used)
+	if err != nil {
+		return fmt.Errorf("open keys: %w", err)
+	}
+	if err := s.shared.keys.Claim(ctx, master.ID()); err != nil {
+		return err
+	}
+	s.vault, err = vault.New(master, s.shared.keys, vault.Options{})
+	return err
+}
+
+// openBlobs is blobs.Open as a port: a nil of its type would not be a nil port.
+func openBlobs(data string) (commands.Blobs, error) {
+	store, err := blobs.Open(filepath.Join(data, blobsFolder), blobs.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
+}
+
+// awaitCluster waits until the database answers and its tables are there.
+func (s *server) awaitCluster(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, clusterStartWait)
+	defer cancel()
+	for said := false; ; said = true {
+		err := s.shared.db.Migrate(bounded)
+		if err == nil || !errors.Is(err, domain.ErrUnavailable) {
+			return err
+		}
+		if !said {
+			s.logger.Warn("the cluster's database does not answer yet", "error", err, "wait", clusterStartWait)
+		}
+		due := make(chan struct{})
+		stop := s.clock.AfterFunc(clusterStartPoll, func() { close(due) })
+		select {
+		case <-due:
+		case <-bounded.Done():
+			stop()
+			return err
+		}
+	}
+}
+
+// joinCluster makes this node a member of those that share its log. The log is open.
+func (s *server) joinCluster(ctx context.Context) (err error) {
+	s.node = s.clock.NewID()
+	if !s.config.Cluster.Shared() {
+		s.members = commands.Alone(s.node)
+		return nil
+	}
+	name := s.config.Cluster.NodeName
+	if name == "" {
+		if name, err = os.Hostname(); err != nil {
+			name = "unnamed" // for people only
+		}
+	}
+	health := s.health.Part("members")
+	s.shared.members, err = members.Join(ctx, s.shared.db, members.Options{
+		Node: s.node, Log: s.log.ID(), Name: clip(name), Version: clip(version), Level: wire.Level, TTL: s.config.Cluster.Lease,
+		Clock: s.clock, Logger: s.logger,
+		Hooks: members.Hooks{
+			Health:  health.Set,
+			Changed: s.metrics.ClusterNodes,
+			Renewed: func(took time.Duration, err error) { s.metrics.LeaseRenewed(outcome(err), took) },
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("join the cluster: %w", err)
+	}
+	nodes, _ := s.shared.members.Live()
+	s.metrics.ClusterNodes(len(nodes.Owners), len(nodes.Alive))
+	s.members = s.shared.members
+	return nil
+}
+
+func clip(text string) string { return text[:min(len(text), members.TextBytesMax)] }
+
+// gated lets a log take only what all nodes can read.
+func (s *server) gated(log commands.Log) commands.Log {
+	if s.shared.members == nil {
+		return log // this program reads all that it writes
+	}
+	return levelLog{log, s.shared.members.Level}
+}
+
+// levelLog refuses events above the feature level in force.
+type levelLog struct {
+	commands.Log
+	level func() int
+}
+
+// Append implements commands.Log. Errors: further ErrRefused with code LEVEL_TOO_LOW.
+func (l levelLog) Append(ctx context.Context, stream domain.StreamID, expected domain.Revision, events []domain.Pending) (commands.Appended, error) {
+	level := l.level()
+	for i := range events {
+		if of := wire.LevelOf(events[i].Type); of > level || of == 0 {
+			return commands.Appended{}, domain.E(domain.KindRefused, "append to", string(stream), fmt.Sprintf(
+				"%s needs feature level %d, in force is %d: not all nodes can read it yet; it works once all are upgraded", events[i].Type, of, level)).WithCode(members.CodeLevelTooLow)
+		}
+	}
+	return l.Log.Append(ctx, stream, expected, events)
+}
+
+// runMembers ends the process if this node was refused.
+func (s *server) runMembers(_, work context.Context) error {
+	if s.shared.members == nil {
+		<-work.Done()
+		return nil
+	}
+	return s.shared.members.Run(work)
+}
+
+// disown lets the other nodes take over; what this one began it finishes. That it cannot be told is no
+// failure of the stop: the lease ends by itself.
+func (s *server) disown(ctx context.Context) error {
+	if s.shared.members != nil {
+		if err := s.shared.members.Drain(ctx); err != nil {
+			s.logger.Warn("the other nodes do not know that this one stops; they notice when its lease has ended", "error", err)
+		}
+	}
+	return nil
+}
+
+// leave tells the other nodes that nothing of this one's goes on.
+func (s *server) leave(ctx context.Context) error {
+	if s.shared.members != nil {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+		defer cancel()
+		if err := s.shared.members.Leave(bounded); err != nil {
+			s.logger.Warn("the other nodes do not know that this one has left; they notice when its lease has ended", "error", err)
+		}
+	}
+	return nil
+}
