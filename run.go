@@ -39,6 +39,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return copyLog(ctx, inv.LogCopy, logger, stdout)
 	case config.CommandViewsRebuild, config.CommandViewsVerify:
 		return viewsCommand(ctx, inv, logger, stdout)
+	case config.CommandHealth:
+		return health(ctx, inv.Health, stdout)
 	case config.CommandWatch:
 		return watch(ctx, inv.Watch, stdout)
 	case config.CommandVersion:

@@ -27,6 +27,7 @@ const (
 	CommandViewsRebuild = "views rebuild"
 	CommandViewsVerify  = "views verify"
 
+	CommandHealth  = "health"
 	CommandWatch   = "watch"
 	CommandVersion = "version"
 	CommandHelp    = "help" // help was asked for and has been printed
@@ -52,6 +53,8 @@ type Invocation struct {
 	APIKey Secret
 	// Watch is set for CommandWatch.
 	Watch Watch
+	// Health is set for CommandHealth.
+	Health Health
 	// Warnings are worth a line in the log but no refusal: environment variables that start with
 	// EnvPrefix and name no setting. They are no error because others may set such names
 	// (Kubernetes does, for a service called quipu).
@@ -64,6 +67,7 @@ type cli struct {
 	Log     logGroup  `cmd:"" help:"Check, back up, copy or serve the log of a server."`
 	Views   views     `cmd:"" help:"Check or build anew the views of a server."`
 	Watch   Watch     `cmd:"" help:"Print the frames of a run or an execution, one a line, as they come."`
+	Health  Health    `cmd:"" help:"Ask a server whether it takes requests; exits with 1 if not."`
 	Version noOptions `cmd:"" help:"Print the version."`
 }
 
@@ -162,6 +166,14 @@ func (w *Watch) Validate() error {
 	return nil
 }
 
+// Health are the arguments of the health command.
+type Health struct {
+	Server  string        `name:"server" aliases:"addr" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Server to ask (QUIPU_ADDR); without a host, or with one that stands for all addresses, this machine."`
+	Live    bool          `name:"live" help:"Ask whether the process works at all, in place of whether it takes requests."`
+	Timeout time.Duration `name:"timeout" default:"3s" help:"Time the answer may take."`
+	APIKey  Secret        `name:"api-key" placeholder:"KEY" help:"Key of the server, if it has any: with one the answer names what is wrong; better by environment (QUIPU_API_KEY), since flags show in process lists."`
+}
+
 type noOptions struct{}
 
 // UsageError says that the command line itself cannot be understood.
@@ -222,6 +234,8 @@ func Load(args, environ []string, stdout io.Writer) (Invocation, error) {
 		inv.Config = Config(c.Serve)
 	case CommandWatch:
 		inv.Watch = c.Watch
+	case CommandHealth:
+		inv.Health = c.Health
 	case CommandLogVerify:
 		inv.Config.Storage.DataFolder, inv.Config.Logging = c.Log.Verify.DataFolder, c.Log.Verify.Logging
 	case CommandLogBackup:
