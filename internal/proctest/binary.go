@@ -59,10 +59,14 @@ func Main(m *testing.M, after ...func()) {
 	os.Exit(code)
 }
 
-// Binary is the path of the server, built as make build does it, on the first call.
+// Binary is the path of the server, built as make build does it, on the first call. PROCTEST_BINARY names
+// one that is built already.
 func Binary(t testing.TB) string {
 	t.Helper()
 	build.once.Do(func() {
+		if build.path = os.Getenv("PROCTEST_BINARY"); build.path != "" {
+			return
+		}
 		if build.dir, build.err = os.MkdirTemp("", "quipu-binary-"); build.err != nil {
 			return
 		}
