@@ -115,7 +115,7 @@ func take(t testing.TB, s *esdb.Subscription, n int) (all []string) {
 		e := s.Recv()
 		switch {
 		case e.SubscriptionDropped != nil:
-			require.NoError(t, e.SubscriptionDropped.Error)
+			require.NoError(t, e.SubscriptionDropped.Error, "after %v", all)
 		case e.EventAppeared != nil:
 			all = append(all, "event "+string(e.EventAppeared.Event.Data))
 		case e.CheckPointReached != nil:

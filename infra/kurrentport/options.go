@@ -34,9 +34,9 @@ const (
 	// HeaderBytesMax is the most bytes of headers of one call.
 	HeaderBytesMax = 16 << 10
 
-	// PingMin is the least time between two keep-alive pings of a client; one that pings more often
-	// is cut off with too_many_pings.
-	PingMin = 5 * time.Second
+	// PingMinDefault is the least time between two keep-alive pings of a client. Clients of this
+	// protocol ping every 10 s, also without a call; the framework's own 5 min would cut them off.
+	PingMinDefault = 5 * time.Second
 	// pingEvery and pingTimeout are the port's own pings, which find clients that are gone.
 	pingEvery   = 10 * time.Second
 	pingTimeout = 10 * time.Second
@@ -64,6 +64,9 @@ type Options struct {
 	// StreamsMax is how many calls one connection may have open; further ones wait at the client.
 	// Default StreamsMaxDefault, 1..StreamsMaxMax.
 	StreamsMax int
+	// PingMin is the least time between two keep-alive pings of a client; one that pings more often
+	// is cut off with too_many_pings. Default PingMinDefault.
+	PingMin time.Duration
 	// TLS, if set, makes the port speak TLS only, and check credentials. Without it clients never
 	// send any, so that none are checked: listen on loopback then.
 	TLS *tls.Config
@@ -95,6 +98,9 @@ func (o Options) withDefaults() Options {
 	if o.StreamsMax == 0 {
 		o.StreamsMax = StreamsMaxDefault
 	}
+	if o.PingMin == 0 {
+		o.PingMin = PingMinDefault
+	}
 	if o.Version == "" {
 		o.Version = VersionDefault
 	}
@@ -125,6 +131,9 @@ func (o Options) Validate() error {
 	}
 	if o.StreamsMax < 1 || o.StreamsMax > StreamsMaxMax {
 		bad("StreamsMax", "%d is not in 1..%d", o.StreamsMax, StreamsMaxMax)
+	}
+	if o.PingMin < 0 || o.PingMin > 10*time.Second {
+		bad("PingMin", "%s is not in 0s..10s, which is how often clients ping", o.PingMin)
 	}
 	for _, c := range []struct{ field, value string }{{"Credentials.Node", o.Credentials.Node}, {"Credentials.Read", o.Credentials.Read}} {
 		if user, password, ok := strings.Cut(c.value, ":"); c.value != "" && (!ok || user == "" || password == "") {

@@ -51,7 +51,7 @@ func New(log commands.Log, o Options) (*Server, error) {
 		grpc.MaxRecvMsgSize(MessageBytesMax),
 		grpc.MaxHeaderListSize(HeaderBytesMax),
 		grpc.ConnectionTimeout(handshakeTimeout),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: PingMin, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: o.PingMin, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingEvery, Timeout: pingTimeout}),
 		grpc.SharedWriteBuffer(true),
 		grpc.WaitForHandlers(true),

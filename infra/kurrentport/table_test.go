@@ -121,8 +121,8 @@ func batched(c streams.StreamsClient) appender {
 		}
 		messages[len(messages)-1].IsFinal = true
 		for _, m := range messages {
-			if err := call.Send(m); err != nil {
-				return "", err
+			if call.Send(m) != nil {
+				break // Recv says why
 			}
 		}
 		resp, err := call.Recv()
