@@ -16,7 +16,12 @@ import (
 	"quipu/infra/nats/natstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// What Watermill's suite leaves behind where it subscribes many times at once.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/ThreeDotsLabs/watermill/internal/subscriber.(*multiplier).Subscribe.func2"),
+		goleak.IgnoreAnyFunction("github.com/ThreeDotsLabs/watermill/internal/subscriber.(*multiplier).Subscribe.func3"))
+}
 
 const patience = 20 * time.Second
 
