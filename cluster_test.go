@@ -96,3 +96,30 @@ func TestServer_SharesKeysAndBlobs(t *testing.T) {
 	require.ErrorIs(t, err, domain.ErrRefused)
 	require.ErrorContains(t, err, "--master-key-file")
 }
+
+// Exactly one of the nodes does a thing, also while the last of them drains.
+func TestOwned_OneNodeWhateverHappens(t *testing.T) {
+	town := memory.NewMembers("a", "b", "c")
+	owner := func() (all string) {
+		for _, n := range []string{"a", "b", "c"} {
+			if mine, _ := (owned{town, n, viewsProjector}).Owns(); mine {
+				all += n
+			}
+		}
+		return all
+	}
+	first := owner()
+	require.Len(t, first, 1)
+	town.Drain(first)
+	second := owner()
+	require.Len(t, second, 1)
+	require.NotEqual(t, first, second)
+	for _, n := range []string{"a", "b", "c"} {
+		town.Drain(n)
+	}
+	require.Equal(t, first, owner())
+	_, changed := (owned{town, "a", viewsProjector}).Owns()
+	town.Leave(first)
+	<-changed
+	require.Len(t, owner(), 1)
+}

@@ -187,6 +187,7 @@ func (s *server) run(ctx context.Context) error {
 		s.portMember(false),
 		lifecycle.Member{Name: "members", Run: s.runMembers, Drain: s.leave},
 		lifecycle.Member{Name: "views", Run: func(_, work context.Context) error { return s.views.Run(work) }},
+		lifecycle.Member{Name: "views notifications", Run: s.listenViews},
 		lifecycle.Member{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
 		lifecycle.Member{Name: "channels", Run: func(_, work context.Context) error { return s.channels.Run(work, s.executor) }},
 		lifecycle.Member{Name: "executor", Run: s.runExecutor, Drain: s.executor.Drain},

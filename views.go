@@ -33,7 +33,9 @@ type viewStore interface {
 // openViews names the views of a configuration. It asks no database yet: the server starts without.
 func openViews(ctx context.Context, c config.Config, log sqlite.EventLog) (viewStore, error) {
 	if url := c.Views.URL.Reveal(); url != "" {
-		return postgres.Open(ctx, url, postgres.Options{ReadersMax: c.Views.ReadersMax, ReadTimeout: c.Views.ReadTimeout})
+		return postgres.Open(ctx, url, postgres.Options{
+			ReadersMax: c.Views.ReadersMax, ReadTimeout: c.Views.ReadTimeout, Notify: c.Cluster.Shared(), DirectURL: c.Cluster.ViewsDirect.Reveal(),
+		})
 	}
 	return sqlite.Open(filepath.Join(c.Storage.Data, viewsFolder), log, sqlite.Options{ReadersMax: c.Views.ReadersMax, SpanPositions: spanPositions(c)})
 }
@@ -47,14 +49,15 @@ func spanPositions(c config.Config) int64 {
 }
 
 // newRunner makes what keeps the views at the head of the log.
-func newRunner(store projections.Generations, feed projections.Feed, c config.Config, logger *slog.Logger, hooks projections.Hooks) *projections.Runner {
+// owner is nil for views that no other process keeps.
+func newRunner(store projections.Generations, feed projections.Feed, owner projections.Owner, c config.Config, logger *slog.Logger, hooks projections.Hooks) *projections.Runner {
 	system := clock.System{}
 	linger := c.Views.Linger
 	if linger == 0 {
 		linger = -1 // the option's zero means its default
 	}
 	return projections.NewRunner(store, feed, system, projections.Options{
-		Linger: linger, BatchEvents: c.Views.BatchMax, Random: system.Jitter, Logger: logger, Hooks: hooks,
+		Owner: owner, Linger: linger, BatchEvents: c.Views.BatchMax, Random: system.Jitter, Logger: logger, Hooks: hooks,
 	})
 }
 
@@ -119,7 +122,7 @@ func (s *server) buildViews(ctx context.Context) (err error) {
 	if s.tracer != nil {
 		hooks.Projected = s.tracer.Projected
 	}
-	s.views = newRunner(s.viewStore, viewsFeed{s.log}, s.config, s.logger, hooks)
+	s.views = newRunner(s.viewStore, viewsFeed{s.log}, s.viewsOwner(), s.config, s.logger, hooks)
 	return nil
 }
 

@@ -255,7 +255,7 @@ func rebuildViewsHere(ctx context.Context, c config.Config, logger *slog.Logger,
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	return watched(ctx, log.ID(), newRunner(store, viewsFeed{log}, c, logger, projections.Hooks{}).Rebuild, show)
+	return watched(ctx, log.ID(), newRunner(store, viewsFeed{log}, nil, c, logger, projections.Hooks{}).Rebuild, show)
 }
 
 // watched does the work and shows its lines.

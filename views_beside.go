@@ -37,7 +37,7 @@ func verifyViewsBeside(ctx context.Context, c config.Config, logger *slog.Logger
 	}
 	defer func() { err = errors.Join(err, both.Close()) }()
 	compared := false
-	err = watched(ctx, log.ID(), newRunner(both, log, c, logger, projections.Hooks{}).Verify, func(l viewsLine) {
+	err = watched(ctx, log.ID(), newRunner(both, log, nil, c, logger, projections.Hooks{}).Verify, func(l viewsLine) {
 		compared = compared || l.Result != nil && l.Result.Compared
 		show(l)
 	})

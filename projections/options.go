@@ -59,6 +59,10 @@ type Options struct {
 	// Differences bounds the differences that Verify and Rebuild report one by one; all are counted.
 	// Default 100.
 	Differences int
+	// Owner tells whether this process projects or follows another one that does. Default: it projects.
+	Owner Owner
+	// FollowEvery is how often a runner that follows looks where the rows are. Default 250 ms.
+	FollowEvery time.Duration
 	// Random gives numbers in [0, 1) for the jitter. Default: no jitter.
 	Random func() float64
 	// Logger gets a line for each change of state and each parked event. Default: none.
@@ -94,6 +98,9 @@ func (o Options) withDefaults() Options {
 	if o.BackoffMax == 0 {
 		o.BackoffMax = BackoffMaxDefault
 	}
+	if o.FollowEvery == 0 {
+		o.FollowEvery = followEveryDefault
+	}
 	if o.Differences == 0 {
 		o.Differences = DifferencesDefault
 	}
@@ -118,6 +125,9 @@ func (o Options) Validate() error {
 	}
 	if o.BackoffMin < 0 || o.BackoffMax < o.BackoffMin {
 		errs = append(errs, fmt.Errorf("BackoffMin %v and BackoffMax %v are not 0 <= min <= max", o.BackoffMin, o.BackoffMax))
+	}
+	if o.FollowEvery < 0 {
+		errs = append(errs, fmt.Errorf("option FollowEvery is %v: must be positive", o.FollowEvery))
 	}
 	if o.Differences < 0 {
 		errs = append(errs, fmt.Errorf("option Differences is %d, at least 0 is needed", o.Differences))

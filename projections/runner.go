@@ -50,6 +50,7 @@ type Runner struct {
 	since    time.Time // of the step under way; zero while it waits for events
 	stale    bool      // the rows must be built anew: other versions made them, or they cannot be read
 	retryAt  time.Time // when Failing: of the next try
+	lagging  lagging   // when Following
 	promoted *promoted // a generation that live has to go on with
 }
 
@@ -75,12 +76,12 @@ func NewRunner(gens Generations, feed Feed, clock Clock, options Options) *Runne
 
 // Run projects until ctx ends, then returns nil. Whatever fails is tried again after a wait; rows
 // that other versions of the projectors made, or that cannot be read, are built anew beside and
-// replaced, while the old ones are served.
+// replaced, while the old ones are served. While Options.Owner says that another process projects, it
+// follows: it only looks where the rows are.
 func (r *Runner) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer r.reopen()
-	failures := 0
 	var building atomic.Bool
 	beside.Go(func() { // what readers meet must not wait for the next event
 		for {
@@ -95,17 +96,36 @@ func (r *Runner) Run(ctx context.Context) error {
 			}
 		}
 	})
-	for ctx.Err() == nil {
-		caughtUp, err := r.guarded(ctx)
-		if ctx.Err() != nil {
-			break
-		}
+	build := func() {
 		if r.isStale() && building.CompareAndSwap(false, true) {
 			beside.Go(func() {
 				defer building.Store(false)
 				r.rebuildBeside(ctx)
 			})
 		}
+	}
+	for ctx.Err() == nil {
+		term, mine, end := r.term(ctx)
+		if mine {
+			r.project(term, build)
+		} else {
+			r.follow(term)
+		}
+		end()
+		r.reopen()
+	}
+	return nil
+}
+
+// project projects until ctx ends. build is called when rows have to be built anew.
+func (r *Runner) project(ctx context.Context, build func()) {
+	failures := 0
+	for ctx.Err() == nil {
+		caughtUp, err := r.guarded(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		build()
 		if err == nil {
 			failures = 0
 			if caughtUp && !r.waiting() {
@@ -115,10 +135,14 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 		failures++
 		wait := r.options.backoff(failures)
+		if r.lostTurn(err) {
+			r.reopen()
+			r.pause(ctx, wait, false)
+			continue
+		}
 		r.failed(err, wait)
 		r.pause(ctx, wait, false)
 	}
-	return nil
 }
 
 // reopen makes the next step begin with the generation that is then current.
@@ -321,7 +345,7 @@ func (r *Runner) corrupted(err error) error {
 // are is for somebody to find out.
 func (r *Runner) Damaged(err error) {
 	r.mu.Lock()
-	moving := r.status.Phase == Live || r.status.Phase == CatchingUp
+	moving := r.status.Phase == Live || r.status.Phase == CatchingUp || r.status.Phase == Following
 	first := moving && !r.stale
 	r.stale = r.stale || moving
 	r.mu.Unlock()

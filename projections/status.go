@@ -18,6 +18,7 @@ const (
 	Starting   Phase = "starting"
 	CatchingUp Phase = "catching_up"
 	Live       Phase = "live"
+	Following  Phase = "following" // another process projects
 	Failing    Phase = "failing"
 	Refused    Phase = "refused"
 )
@@ -32,6 +33,7 @@ type Status struct {
 	Parked     int             `json:"parked"`     // events that a projector or the database could not take in
 	Rebuilding bool            `json:"rebuilding"` // a generation is being built or checked beside
 	UnderWay   time.Duration   `json:"under_way"`  // of the step that is under way, nanoseconds; 0 while there is nothing to do
+	Lagging    time.Duration   `json:"lagging"`    // when Following: for how long they lag behind without moving, nanoseconds
 	Error      string          `json:"error,omitempty"`
 	Code       string          `json:"code,omitempty"` // of the error: LOG_CHANGED, VIEWS_AHEAD, VIEWS_NEWER, …
 }
@@ -44,6 +46,8 @@ func (s Status) StandsStill() string {
 		return s.Error
 	case s.UnderWay >= StillAfter:
 		return fmt.Sprintf("their database has not answered for %.0f s (paused, overloaded, or a table is locked)", s.UnderWay.Seconds())
+	case s.Lagging >= FollowStillAfter:
+		return fmt.Sprintf("another node keeps them and has not moved them for %.0f s; look there", s.Lagging.Seconds())
 	}
 	return ""
 }
@@ -60,6 +64,7 @@ func (r *Runner) Status(ctx context.Context) Status {
 	if err == nil {
 		s.Head = head
 		s.Lag = uint64(max(head, s.Position) - s.Position)
+		r.lags(&s, r.clock.Now())
 	}
 	return s
 }

@@ -141,6 +141,9 @@ func (s *store) statements(b *batch, c *projections.Changes, made []partition, t
 		b.add("BEGIN", args{}, nil)
 	}
 	s.guard(b, c)
+	if s.v.o.Notify {
+		b.add(s.v.notifySQL(), args{}, nil) // sent if and when this commits
+	}
 	for _, p := range made {
 		s.addPartition(b, p)
 	}

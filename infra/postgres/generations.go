@@ -200,6 +200,9 @@ func (v *Views) Promote(ctx context.Context, s projections.Store) error {
 			return err
 		}
 		_, err = tx.Exec(ctx, "UPDATE "+v.o.Schema+".generations SET phase = 'current' WHERE number = $1", number)
+		if err == nil && v.o.Notify {
+			_, err = tx.Exec(ctx, v.notifySQL())
+		}
 		return err
 	})
 	if err != nil {

@@ -25,6 +25,12 @@ type Options struct {
 	// CommitTimeout bounds a commit; one that takes longer fails with ErrIndeterminate. Default 60 s.
 	CommitTimeout time.Duration
 
+	// Notify tells other processes of each commit; see Views.Listen. Default: nobody else reads.
+	Notify bool
+	// DirectURL names the same database past any pooler in transaction mode, for Listen. Default: the URL
+	// of Open.
+	DirectURL string
+
 	// CopyEventsMin is from how many events on a commit uses COPY: more round trips, less work for each
 	// row. Default 256.
 	CopyEventsMin int

@@ -30,6 +30,7 @@ const (
 // Concurrency: safe. While the server is down every method gives ErrUnavailable, and works again by
 // itself afterwards.
 type Views struct {
+	url     string // of a connection that lasts
 	o       Options
 	writers *pgxpool.Pool
 	readers *pgxpool.Pool
@@ -50,7 +51,13 @@ func Open(ctx context.Context, url string, o Options) (*Views, error) {
 		return nil, domain.Wrap(domain.KindInvalid, "open", "views in Postgres", err)
 	}
 	o = o.withDefaults()
-	v := &Views{o: o}
+	v := &Views{url: url, o: o}
+	if o.DirectURL != "" {
+		v.url = o.DirectURL
+		if _, err := pgxpool.ParseConfig(v.url); err != nil {
+			return nil, domain.Wrap(domain.KindInvalid, "open", "views in Postgres", err).WithField("views_direct")
+		}
+	}
 	for _, p := range []struct {
 		pool **pgxpool.Pool
 		name string

@@ -42,7 +42,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 		return nil, domain.Wrap(domain.KindInvalid, "open", "the cluster's database", err)
 	}
 	d := &DB{url: url, o: o.withDefaults(url)}
-	if _, err := pgx.ParseConfig(d.o.DirectURL); err != nil {
+	if _, err := pgxpool.ParseConfig(d.o.DirectURL); err != nil {
 		return nil, domain.Wrap(domain.KindInvalid, "open", "the cluster's database", err).WithField("cluster_direct")
 	}
 	var err error
@@ -66,10 +66,11 @@ func (d *DB) Channel(name string) string { return d.o.Schema + "_" + name }
 
 // Connect opens a connection that lasts, past any pooler if the operator named the way.
 func (d *DB) Connect(ctx context.Context) (*pgx.Conn, error) {
-	config, err := pgx.ParseConfig(d.o.DirectURL)
+	pooled, err := pgxpool.ParseConfig(d.o.DirectURL) // which knows pool_* settings and leaves them out
 	if err != nil {
 		return nil, err
 	}
+	config := pooled.ConnConfig
 	d.prepare(config, "listen")
 	ctx, cancel := context.WithTimeout(ctx, d.o.ConnectTimeout)
 	defer cancel()
