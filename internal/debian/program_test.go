@@ -1,6 +1,6 @@
 //go:build unix
 
-package browsertest
+package debian
 
 import (
 	"os"
@@ -18,7 +18,7 @@ func TestProgram_IsFoundUnderEachOfItsNames(t *testing.T) {
 	require.False(t, found)
 	chrome := filepath.Join(dir, "google-chrome")
 	require.NoError(t, os.WriteFile(chrome, []byte("#!/bin/sh\n"), 0o700))
-	path, err := program("no-such-package", "chromium", "google-chrome")
+	path, err := Program("no-such-package", "chromium", "google-chrome")
 	require.NoError(t, err)
 	require.Equal(t, chrome, path)
 }
