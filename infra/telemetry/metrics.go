@@ -59,6 +59,7 @@ type Metrics struct {
 	healthOK   *prometheus.GaugeVec
 
 	cluster clusterMetrics
+	bus     busMetrics
 
 	mu     sync.RWMutex
 	labels map[string]map[string]bool // label set by name -> values seen
@@ -113,6 +114,7 @@ func NewMetrics(version string) *Metrics {
 	m.healthOK = m.gaugeVec("health_ok", "1 if a check of /health/ready passes, 0 if not; asked at each scrape.", "check")
 
 	m.addCluster()
+	m.addBus()
 
 	build := m.gaugeVec("build_info", "Always 1; its labels say what is running.", "version", "go")
 	build.WithLabelValues(version, runtime.Version()).Set(1)

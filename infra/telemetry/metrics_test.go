@@ -47,6 +47,14 @@ func use(m *Metrics) {
 	m.ViewsFailed("unavailable")
 	m.ClusterNodes(2, 3)
 	m.LeaseRenewed("ok", time.Millisecond)
+	m.RelayDone("nats", 4)
+	m.RelayRetried("nats")
+	m.RelayFailed("nats")
+	m.Poisoned("webhooks")
+	m.PoisonHolds("webhooks", 6)
+	m.IntakeHandled("run.start", "done")
+	m.IntakeRetried("run.start")
+	m.Deltas("sent", 2)
 	m.TraceSpans(SpansEnded, 3)
 	m.TraceSpans(SpansExported, 2)
 	m.Health(Report{Checks: map[string]CheckResult{"log": {Status: StatusOK}, "relay": {Status: StatusDegraded, Error: "away"}}})
@@ -90,6 +98,9 @@ func TestMetrics_WhatIsCountedIsServed(t *testing.T) {
 		`quipu_feed_lag_seconds{consumer="runs"} 1.5`,
 		`quipu_http_request_duration_seconds_count{method="GET",route="/api/executions/:id",status="200"} 1`,
 		`quipu_trace_spans_total{outcome="ended"} 3`,
+		`quipu_relay_events_total{relay="nats"} 4`,
+		`quipu_poison_messages{list="webhooks"} 6`,
+		`quipu_deltas_total{outcome="sent"} 2`,
 		`quipu_health_ok{check="log"} 1`,
 		`quipu_health_ok{check="relay"} 0`,
 		`version="1.2.3"`,
