@@ -28,6 +28,14 @@ func (s StreamID) Check() error {
 	return nil
 }
 
+// ExternalPrefix begins the ids of streams that are not Quipu's own: users keep them in the same log
+// through its KurrentDB port. Everything of Quipu leaves them alone, as it does on a KurrentDB that it
+// shares with others.
+const ExternalPrefix = "ext-"
+
+// External reports whether s is not Quipu's own.
+func (s StreamID) External() bool { return strings.HasPrefix(string(s), ExternalPrefix) }
+
 // Revision is the 0-based index of an event in its stream. It is what clients call offset.
 type Revision int64
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"slices"
 
 	"quipu/domain"
 	"quipu/projections/view"
@@ -106,6 +107,7 @@ func (p *projection) read(ctx context.Context) error {
 			}
 			return feedError{err}
 		}
+		events = ours(events)
 		if len(p.pending) == 0 {
 			p.pending = events[:len(events):len(events)] // shared: never appended to in place
 		} else {
@@ -116,6 +118,16 @@ func (p *projection) read(ctx context.Context) error {
 		p.trim()
 	}
 	return nil
+}
+
+// ours leaves out the events of streams that are not Quipu's own. What it is given is shared, and
+// mostly all of it is ours.
+func ours(events []domain.Recorded) []domain.Recorded {
+	external := func(e domain.Recorded) bool { return e.Stream.External() }
+	if !slices.ContainsFunc(events, external) {
+		return events
+	}
+	return slices.DeleteFunc(slices.Clone(events), external)
 }
 
 // bytesOf is what events take in memory, about.

@@ -9,6 +9,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+
+	"quipu/domain"
 )
 
 // role is what a caller may do.
@@ -69,7 +71,7 @@ func (s *Server) mayAppend(r role, whose ownership, name string) error {
 	case whose == system:
 		return denied("the stream " + name + " is a system stream")
 	case whose == hidden:
-		return denied("the stream " + name + " is not Quipu's: leave " + s.opts.Prefix + ExternalPrefix + " off its name")
+		return denied("the stream " + name + " is not Quipu's: leave " + s.opts.Prefix + domain.ExternalPrefix + " off its name")
 	case whose == own && !s.opts.OwnWritable:
 		return denied("the stream " + name + " is Quipu's own: it is read-only here")
 	case whose == own && r != roleNode:

@@ -116,5 +116,5 @@ func (f *filter) logPrefix(n names) string {
 	if strings.HasPrefix(n.prefix, wire) {
 		return "" // some of both
 	}
-	return ExternalPrefix + wire
+	return domain.ExternalPrefix + wire
 }

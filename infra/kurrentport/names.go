@@ -8,9 +8,8 @@ import (
 	"quipu/domain"
 )
 
-// ExternalPrefix stands in the log before the names of streams that are not Quipu's own. Everything
-// of Quipu leaves such streams alone.
-const ExternalPrefix = "ext-"
+// ExternalPrefix begins the log's names of streams that are not Quipu's own.
+const ExternalPrefix = domain.ExternalPrefix
 
 // ownership says whose a stream is.
 type ownership uint8
@@ -36,10 +35,10 @@ func (n names) stream(wire []byte) (domain.StreamID, ownership, error) {
 	case strings.HasPrefix(name, "$"):
 		return "", system, nil
 	}
-	id, whose := domain.StreamID(ExternalPrefix+name), external
+	id, whose := domain.StreamID(domain.ExternalPrefix+name), external
 	if rest, ok := strings.CutPrefix(name, n.prefix); ok {
 		id, whose = domain.StreamID(rest), own
-		if strings.HasPrefix(rest, ExternalPrefix) {
+		if strings.HasPrefix(rest, domain.ExternalPrefix) {
 			return "", hidden, nil
 		}
 	}
@@ -54,11 +53,8 @@ func (n names) stream(wire []byte) (domain.StreamID, ownership, error) {
 
 // wire returns the name on the wire of a stream of the log.
 func (n names) wire(id domain.StreamID) string {
-	if rest, ok := strings.CutPrefix(string(id), ExternalPrefix); ok {
+	if rest, ok := strings.CutPrefix(string(id), domain.ExternalPrefix); ok {
 		return rest
 	}
 	return n.prefix + string(id)
 }
-
-// isExternal reports whether a stream of the log is not Quipu's own.
-func isExternal(id domain.StreamID) bool { return strings.HasPrefix(string(id), ExternalPrefix) }

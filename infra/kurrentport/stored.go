@@ -41,7 +41,7 @@ func pending(events []proposed, id domain.StreamID, now time.Time) []domain.Pend
 	for i := range events {
 		p := &events[i]
 		out[i] = domain.Pending{ID: p.id, Type: p.typ, Data: p.data, Metadata: p.custom}
-		if isExternal(id) {
+		if id.External() {
 			out[i].Metadata = seal(p, created)
 		}
 	}
@@ -62,7 +62,7 @@ func seal(p *proposed, created int64) []byte {
 // by another way than this port; it is shown as it is.
 func unseal(e *domain.Recorded) (json bool, created int64, custom []byte) {
 	b := e.Metadata
-	if !isExternal(e.Stream) {
+	if !e.Stream.External() {
 		return true, createdOf(b), b
 	}
 	if len(b) < storedOverhead || b[0] != storedVersion {
