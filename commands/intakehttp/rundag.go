@@ -305,3 +305,9 @@ func (p *parser) condition(v domain.Value, at, member string) string {
 		return p.textOrNull(v, at, member)
 	}
 }
+
+// ParseRunDAG reads the body of run-dag for intakes other than HTTP. A run without a name gets none.
+// body is kept by the result. Errors: as those of POST /run-dag.
+func ParseRunDAG(body []byte, registry *node.Registry) (commands.StartRequest, error) {
+	return parseRunDAG(body, registry)
+}

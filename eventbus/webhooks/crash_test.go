@@ -107,10 +107,10 @@ func TestSender_OwnersTakeTurns(t *testing.T) {
 	}
 	const turns, each = 8, 25
 	for turn := range turns {
-		w.add("run-1", each)
-		w.add("run-2", each)
 		_, taken := r.got()
 		had := len(taken)
+		w.add("run-1", each)
+		w.add("run-2", each)
 		mu.Lock()
 		owner = turn % 2
 		close(changed)

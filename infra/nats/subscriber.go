@@ -35,6 +35,9 @@ type SubscriberOptions struct {
 	Group string
 	// InFlight bounds the messages of a group that are out at once. Default 1, which keeps their order.
 	InFlight int
+	// KeepOrder is for a group with one receiver at a time and several messages in flight: whoever takes over
+	// is handed first, in order, what the one before left unsettled. It takes up to AckWait.
+	KeepOrder bool
 	// AckWait is after what time the server hands a message to somebody else because its receiver is not heard of
 	// any more; while a handler works it is kept. Default 30 s.
 	AckWait time.Duration
@@ -197,6 +200,19 @@ func (s *Subscriber) consume(ctx context.Context, topic string, from *uint64, ou
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	free := make(chan struct{}, s.o.InFlight)
+	if s.keepsOrder() {
+		err := s.restore(ctx, consumer, func(m jetstream.Msg) bool {
+			free <- struct{}{} // no more than InFlight are ever out
+			if s.handOver(ctx, m, from, out, &handlers, free) {
+				return true
+			}
+			<-free
+			return false
+		})
+		if err != nil {
+			return err
+		}
+	}
 	for ctx.Err() == nil {
 		// No more is fetched than is handed over at once: what waits here would be kept from the others.
 		select {

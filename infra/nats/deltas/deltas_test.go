@@ -115,7 +115,9 @@ func TestBus_ReadersOnOtherNodesHear(t *testing.T) {
 	for i := range 100 {
 		a.bus.Publish(delta("run/1 é", seq+i, string(rune('a'+i%26))))
 	}
-	eventually(t, "all", func() bool { return there.heard != nil && strings.HasSuffix(there.texts(), "stuv") && len(there.heard) >= 100 })
+	eventually(t, "all", func() bool {
+		return there.heard != nil && strings.HasSuffix(there.texts(), "stuv") && len(there.heard) >= 100
+	})
 	for i := 1; i < len(there.heard); i++ {
 		require.Equal(t, there.heard[i-1].Seq+1, there.heard[i].Seq)
 	}
