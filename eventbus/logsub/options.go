@@ -128,8 +128,9 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// wait is the wait after the n-th failure in a row, n >= 1.
-func (o Options) wait(n int) time.Duration {
+// Wait is the wait after the n-th failure in a row, n >= 1.
+func (o Options) Wait(n int) time.Duration {
+	o = o.withDefaults()
 	d := o.RetryMax
 	if n < 32 {
 		d = min(o.RetryMin<<(n-1), o.RetryMax)

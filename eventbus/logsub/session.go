@@ -202,7 +202,7 @@ func (s *session) settle(o outcome) {
 		s.finish(o.entry)
 		return
 	}
-	wait := s.o.wait(o.entry.attempts)
+	wait := s.o.Wait(o.entry.attempts)
 	if f := s.o.Hooks.Refused; f != nil {
 		f(s.topic, &o.entry.event, o.entry.attempts, wait)
 	}

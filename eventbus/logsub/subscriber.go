@@ -110,7 +110,7 @@ func mends(err error) bool {
 
 // failed tells of a failure, waits its wait, and reports false if ctx ended meanwhile.
 func (s *subscription) failed(ctx context.Context, err error, n int) bool {
-	wait := s.o.wait(n)
+	wait := s.o.Wait(n)
 	if f := s.o.Hooks.Failed; f != nil && ctx.Err() == nil {
 		f(s.topic, err, wait)
 	}
