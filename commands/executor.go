@@ -132,7 +132,7 @@ func NewExecutor(deps Deps, limits Limits) *Executor {
 		})
 		if changed != nil {
 			s := e.shards[len(e.shards)-1].shard
-			s.alive, s.known = nodes.Alive, map[string]domain.Revision{}
+			s.alive, s.known, s.owns = nodes.Alive, map[string]domain.Revision{}, e.owns
 		}
 	}
 	return e
@@ -250,8 +250,8 @@ func (e *Executor) carryOut(l *shardLoop, o output) {
 		e.awaits(o)
 	case outWake:
 		e.wake(o.runID)
-	case outDisowned:
-		e.disowned(o.runID)
+	case outDropped:
+		e.dropped(o.runID)
 	}
 }
 
@@ -382,8 +382,6 @@ func (e *Executor) retired(o outRetired) {
 		e.deps.Hooks.Ended(o.status)
 	}
 	switch {
-	case o.waits && !e.owns(o.runID):
-		e.unreserve()
 	case o.waits:
 		e.open(e.wait(o.runID, true))
 	case o.held:

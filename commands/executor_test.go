@@ -44,6 +44,12 @@ func newWorld() *world {
 // start runs an executor until the test ends or stop is called.
 func (w *world) start(t *testing.T, limits commands.Limits, types ...node.Type) (e *commands.Executor, stop func()) {
 	t.Helper()
+	return w.startNode(t, "", nil, limits, types...)
+}
+
+// startNode is start for one of several nodes.
+func (w *world) startNode(t *testing.T, name string, members commands.Members, limits commands.Limits, types ...node.Type) (e *commands.Executor, stop func()) {
+	t.Helper()
 	registry, err := node.NewRegistry(types...)
 	require.NoError(t, err)
 	effects := eventbus.NewEffects(64, nil)
@@ -56,6 +62,7 @@ func (w *world) start(t *testing.T, limits commands.Limits, types ...node.Type) 
 		log, tails = w.through(log), nil // found by a scan, which meets the faults
 	}
 	e = commands.NewExecutor(commands.Deps{
+		Node: name, Members: members,
 		Log: log, Tails: tails, Blobs: w.blobs, Secrets: commands.Secrets{Vault: w.vault, Blobs: w.blobs}, Effects: effects,
 		Registry: registry, Compute: commands.Compute{Registry: registry, Blobs: w.blobs},
 		Clock: w.clock, IDs: clock.System{},

@@ -166,8 +166,8 @@ func (e *Executor) wake(runID string) {
 	e.wg.Go(func() { _ = e.admitOpen(e.work, runID) })
 }
 
-// disowned forgets a run that another node works on.
-func (e *Executor) disowned(runID string) {
+// dropped forgets a run that another node works on or has ended.
+func (e *Executor) dropped(runID string) {
 	if e.sleepers.remove(runID) {
 		e.countSleepers()
 	}

@@ -27,6 +27,7 @@ type shard struct {
 	// With several nodes on one log (shard_nodes.go):
 	alive []string                   // nodes; nil: this one alone
 	known map[string]domain.Revision // what was dealt with of runs that are not in memory; nil: one node
+	owns  func(runID string) bool    // this node works on the run; nil: on all
 }
 
 // Step takes one input and returns what to carry out. It does no I/O and never waits. The returned
@@ -126,6 +127,10 @@ func (s *shard) push(m *mailbox, e envelope) {
 func (s *shard) activate(id string) *mailbox {
 	m := s.runs[id]
 	delete(s.known, id)
+	if m == nil && !s.mine(id) {
+		s.emit(outPlace{}) // given away while it was on its way
+		return nil
+	}
 	switch {
 	case m == nil:
 		m = s.open(id)
@@ -334,7 +339,7 @@ func (s *shard) leave(m *mailbox, o outRetired) {
 			}
 		}
 		running := !m.place && m.state.Phase == run.Running
-		o.waits = m.held && running
+		o.waits = m.held && running && s.mine(m.id)
 		o.wakes = !m.held && running && m.stored
 	}
 	if s.known != nil {

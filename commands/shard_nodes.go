@@ -38,12 +38,17 @@ func (s *shard) seen(now time.Time, e *seen) {
 		}
 	case e.over:
 		delete(s.known, e.runID)
+		if e.mine {
+			s.emit(outDropped{runID: e.runID})
+		}
 	case e.mine:
 		if dealt, ok := s.known[e.runID]; !ok || e.revision > dealt {
 			s.wake(e.runID)
 		}
 	}
 }
+
+func (s *shard) mine(runID string) bool { return s.owns == nil || s.owns(runID) }
 
 func (s *shard) wake(runID string) {
 	s.known[runID] = dealtWith
@@ -76,7 +81,7 @@ func (s *shard) own(runID string) {
 // the new owner's.
 func (s *shard) disown(runID string) *mailbox {
 	delete(s.known, runID)
-	s.emit(outDisowned{runID: runID})
+	s.emit(outDropped{runID: runID})
 	m := s.runs[runID]
 	if m == nil || !m.place {
 		return nil

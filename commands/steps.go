@@ -146,21 +146,21 @@ type (
 	}
 	// outWake asks for a place for a run of this node that has got something to do elsewhere.
 	outWake struct{ runID string }
-	// outDisowned says that a run is another node's: it is no more among those that wait or sleep here.
-	outDisowned struct{ runID string }
+	// outDropped says that a run is another node's or has ended: it is no more among those that wait or sleep here.
+	outDropped struct{ runID string }
 	// outPlace gives back a place that the run it was meant for has already, or does not need.
 	outPlace struct {
 		held bool // it is not a place but the promise that the run may wait for one
 	}
 )
 
-func (outAppend) shardOutput()   {}
-func (outRepeat) shardOutput()   {}
-func (outLoad) shardOutput()     {}
-func (outEffect) shardOutput()   {}
-func (outTimer) shardOutput()    {}
-func (outRetired) shardOutput()  {}
-func (outPlace) shardOutput()    {}
-func (outAwaits) shardOutput()   {}
-func (outWake) shardOutput()     {}
-func (outDisowned) shardOutput() {}
+func (outAppend) shardOutput()  {}
+func (outRepeat) shardOutput()  {}
+func (outLoad) shardOutput()    {}
+func (outEffect) shardOutput()  {}
+func (outTimer) shardOutput()   {}
+func (outRetired) shardOutput() {}
+func (outPlace) shardOutput()   {}
+func (outAwaits) shardOutput()  {}
+func (outWake) shardOutput()    {}
+func (outDropped) shardOutput() {}
