@@ -128,20 +128,14 @@ func (s *server) awaitCluster(ctx context.Context) error {
 
 // joinCluster makes this node a member of those that share its log. The log is open.
 func (s *server) joinCluster(ctx context.Context) (err error) {
-	s.node = s.clock.NewID()
+	s.node, s.began = s.clock.NewID(), s.clock.Now()
 	if !s.config.Cluster.Shared() {
 		s.members = commands.Alone(s.node)
 		return nil
 	}
-	name := s.config.Cluster.NodeName
-	if name == "" {
-		if name, err = os.Hostname(); err != nil {
-			name = "unnamed" // for people only
-		}
-	}
 	health := s.health.Part("members")
 	s.shared.members, err = members.Join(ctx, s.shared.db, members.Options{
-		Node: s.node, Log: s.log.ID(), Name: clip(name), Version: clip(version), Level: wire.Level, TTL: s.config.Cluster.Lease,
+		Node: s.node, Log: s.log.ID(), Name: clip(s.nodeName()), Version: clip(version), Level: wire.Level, TTL: s.config.Cluster.Lease,
 		Clock: s.clock, Logger: s.logger,
 		Hooks: members.Hooks{
 			Health:  health.Set,
@@ -156,6 +150,18 @@ func (s *server) joinCluster(ctx context.Context) (err error) {
 	s.metrics.ClusterNodes(len(nodes.Owners), len(nodes.Alive))
 	s.members = s.shared.members
 	return nil
+}
+
+// nodeName is for people.
+func (s *server) nodeName() string {
+	if name := s.config.Cluster.NodeName; name != "" {
+		return name
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "unnamed"
+	}
+	return name
 }
 
 func clip(text string) string { return text[:min(len(text), members.TextBytesMax)] }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -87,6 +89,21 @@ func TestServer_SharesKeysAndBlobs(t *testing.T) {
 	require.Equal(t, commands.Nodes{Owners: []string{a.node}, Alive: []string{a.node}}, nodes)
 	require.NoError(t, a.disown(t.Context()))
 
+	status, _, body := get(t, a, "/admin/nodes")
+	require.Equal(t, 200, status)
+	var shown nodesShown
+	require.NoError(t, json.Unmarshal(body, &shown))
+	require.Equal(t, a.node, shown.Node)
+	require.Len(t, shown.Nodes, 1)
+	require.Equal(t, members.StateDraining, shown.Nodes[0].State)
+	var printed strings.Builder
+	require.NoError(t, clusterNodes(t.Context(), config.Secret(url), &printed))
+	require.Regexp(t, `NAME +STATE +VERSION`, printed.String())
+	require.Contains(t, printed.String(), a.node)
+	require.Contains(t, printed.String(), b.node, "of all logs")
+	err = clusterNodes(t.Context(), "postgres://127.0.0.1:1/none", &printed)
+	require.ErrorContains(t, err, "set --cluster to the database")
+
 	_, err = start(t.TempDir(), "")
 	require.ErrorIs(t, err, domain.ErrRefused)
 	require.ErrorContains(t, err, "the master key is missing")
@@ -122,4 +139,16 @@ func TestOwned_OneNodeWhateverHappens(t *testing.T) {
 	town.Leave(first)
 	<-changed
 	require.Len(t, owner(), 1)
+}
+
+// A server that is alone answers, too.
+func TestNodes_Alone(t *testing.T) {
+	s := testServer(t)
+	status, _, body := get(t, s, "/admin/nodes")
+	require.Equal(t, 200, status)
+	var shown nodesShown
+	require.NoError(t, json.Unmarshal(body, &shown))
+	require.Equal(t, wire.Level, shown.Level)
+	require.Len(t, shown.Nodes, 1)
+	require.Equal(t, s.node, shown.Nodes[0].Incarnation)
 }

@@ -112,5 +112,6 @@ func rootOperations() []apidoc.Operation {
 			Method: "POST", Path: "/admin/views/verify", ID: "verifyViews", Tag: "operation", Summary: "Compare the views with the log",
 			Answers: []apidoc.Answer{lines}, Refusals: busy,
 		},
+		nodesOperation(),
 	}
 }

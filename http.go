@@ -64,6 +64,7 @@ func (s *server) buildApp() {
 	readapi.RegisterBlobs(s.app, s.blobs)
 	s.registerHistory()
 	s.registerViewsAdmin()
+	s.app.Get("/admin/nodes", s.nodes)
 	// Last of the sockets: its path takes in the others' (contract D2).
 	s.live.Register(s.app)
 	s.registerAGNT5()

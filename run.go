@@ -41,6 +41,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return viewsCommand(ctx, inv, logger, stdout)
 	case config.CommandHealth:
 		return health(ctx, inv.Health, stdout)
+	case config.CommandClusterNodes:
+		return clusterNodes(ctx, inv.Config.Cluster.URL, stdout)
 	case config.CommandWatch:
 		return watch(ctx, inv.Watch, stdout)
 	case config.CommandVersion:

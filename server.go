@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -43,8 +44,9 @@ type server struct {
 	tails   commands.Tails // of log; nil if it has none
 	blobs   commands.Blobs
 	vault   *vault.Vault
-	// node is this process's incarnation; members are those that share its log.
+	// node is this process's incarnation, which began then; members are those that share its log.
 	node     string
+	began    time.Time
 	members  commands.Members
 	shared   shared
 	registry *node.Registry

@@ -20,3 +20,15 @@ func TestValidate_Cluster(t *testing.T) {
 	require.ErrorContains(t, err, "cluster_direct: is set without cluster")
 	require.NotContains(t, err.Error(), "hunter2")
 }
+
+func TestLoad_ClusterNodes(t *testing.T) {
+	inv, err := load(t, []string{"cluster", "nodes"}, "QUIPU_CLUSTER=postgres://u:hunter2@h/db")
+	require.NoError(t, err)
+	require.Equal(t, CommandClusterNodes, inv.Command)
+	require.Equal(t, "postgres://u:hunter2@h/db", inv.Config.Cluster.URL.Reveal())
+	_, err = load(t, []string{"cluster", "nodes"})
+	require.ErrorContains(t, err, "--cluster")
+	_, err = load(t, []string{"cluster", "nodes", "--cluster", "mysql://u:hunter2@h/db"})
+	require.ErrorContains(t, err, "is not a Postgres URL")
+	require.NotContains(t, err.Error(), "hunter2")
+}

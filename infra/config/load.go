@@ -27,7 +27,9 @@ const (
 	CommandViewsRebuild = "views rebuild"
 	CommandViewsVerify  = "views verify"
 
-	CommandHealth  = "health"
+	CommandHealth       = "health"
+	CommandClusterNodes = "cluster nodes"
+
 	CommandWatch   = "watch"
 	CommandVersion = "version"
 	CommandHelp    = "help" // help was asked for and has been printed
@@ -66,6 +68,7 @@ type cli struct {
 	Serve   serve     `cmd:"" help:"Run the server."`
 	Log     logGroup  `cmd:"" help:"Check, back up, copy or serve the log of a server."`
 	Views   views     `cmd:"" help:"Check or build anew the views of a server."`
+	Cluster onCluster `cmd:"" help:"Look at the nodes that share a log."`
 	Watch   Watch     `cmd:"" help:"Print the frames of a run or an execution, one a line, as they come."`
 	Health  Health    `cmd:"" help:"Ask a server whether it takes requests; exits with 1 if not."`
 	Version noOptions `cmd:"" help:"Print the version."`
@@ -139,6 +142,15 @@ func (v onViews) into(inv *Invocation) {
 	inv.ViewsServer, inv.APIKey = v.Server, v.APIKey
 	inv.Config.Storage.DataFolder, inv.Config.Views, inv.Config.Logging = v.DataFolder, v.Views, v.Logging
 	inv.Config.Log, inv.Config.LogNames = v.Log, v.Names
+}
+
+type onCluster struct {
+	Nodes clusterNodes `cmd:"" help:"Print the nodes, those that died within the last minutes among them."`
+}
+
+type clusterNodes struct {
+	URL     Secret  `name:"cluster" required:"" placeholder:"URL" help:"The database that nodes share, as for serve."`
+	Logging Logging `embed:"" group:"Log lines:"`
 }
 
 // Watch are the arguments of the watch command. Without Run, Flow is the id of an execution.
@@ -245,6 +257,8 @@ func Load(args, environ []string, stdout io.Writer) (Invocation, error) {
 		inv.LogCopy, inv.Config.Logging = c.Log.Copy, c.Log.Copy.Logging
 	case CommandLogServe:
 		c.Log.Serve.into(&inv.Config)
+	case CommandClusterNodes:
+		inv.Config.Cluster.URL, inv.Config.Logging = c.Cluster.Nodes.URL, c.Cluster.Nodes.Logging
 	case CommandViewsRebuild:
 		c.Views.Rebuild.into(&inv)
 	case CommandViewsVerify:

@@ -9,6 +9,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -136,7 +137,7 @@ func (p *Pool) Together(ctx context.Context, op, subject string, durable bool, f
 			b.Queue("SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)")
 		}
 		fill(&b)
-		if err = p.SendBatch(bounded, &b).Close(); !sqlstate.Cut(bounded, err) {
+		if err = p.SendBatch(bounded, &b).Close(); !lost(bounded, err) {
 			break
 		}
 		p.Reset() // the others of the pool died with it
@@ -156,12 +157,18 @@ func (p *Pool) Transaction(ctx context.Context, op, subject string, do func(cont
 			}
 			return do(bounded, tx)
 		})
-		if !sqlstate.Cut(bounded, err) {
+		if !lost(bounded, err) {
 			break
 		}
 		p.Reset()
 	}
 	return p.translate(ctx, bounded, op, subject, err)
+}
+
+// lost reports whether the connection is gone while there is time left: it broke, or the server's last word
+// on it was that it ends.
+func lost(ctx context.Context, err error) bool {
+	return sqlstate.Cut(ctx, err) || ctx.Err() == nil && strings.HasPrefix(sqlstate.Of(err), sqlstate.Ending)
 }
 
 // translate gives errors their kind. The end of the time that we gave it, bounded, is the database's

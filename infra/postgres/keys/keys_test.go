@@ -114,13 +114,14 @@ func TestVault_NodesOpenEachOthersSecrets(t *testing.T) {
 	b, err := vault.New(other, open(t, url), vault.Options{})
 	require.NoError(t, err)
 	var wg sync.WaitGroup
-	sealed := make([][]byte, 8)
+	sealed, errs := make([][]byte, 8), make([]error, 8)
 	for i := range sealed { // the same stream's first secret, on both nodes at once
 		wg.Go(func() {
-			sealed[i], err = []*vault.Vault{a, b}[i%2].Seal(t.Context(), "run-1", fmt.Sprint("s", i), []byte("secret"))
+			sealed[i], errs[i] = []*vault.Vault{a, b}[i%2].Seal(t.Context(), "run-1", fmt.Sprint("s", i), []byte("secret"))
 		})
 	}
 	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
 	for i := range sealed {
 		out, err := []*vault.Vault{b, a}[i%2].Open(t.Context(), "run-1", fmt.Sprint("s", i), sealed[i])
 		require.NoError(t, err)

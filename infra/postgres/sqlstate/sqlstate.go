@@ -24,6 +24,7 @@ const (
 	Overlap      = "42P17" // of partitions
 	TableExists  = "42P07"
 	DiskFull     = "53100"
+	Ending       = "57P" // the class of a server that shuts down or starts up
 )
 
 // kinds gives the kind for a SQLSTATE or its class; the longest match counts. What the server's
@@ -43,7 +44,7 @@ var kinds = map[string]domain.Kind{
 	"54":     domain.KindUnprocessable, // too large for an index or a row
 	"55":     domain.KindUnavailable,   // locked
 	Canceled: domain.KindDeadline,      // statement timeout, or our cancelling
-	"57P":    domain.KindUnavailable,   // shut down, starting up
+	Ending:   domain.KindUnavailable,   // shut down, starting up
 	"58":     domain.KindUnavailable,   // the server's disk or system
 	"F0":     domain.KindUnavailable,   // its configuration
 	"XX001":  domain.KindCorrupt,       // its data
