@@ -1,0 +1,93 @@
+package clustertest
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"quipu/internal/faultproxy"
+	"quipu/internal/proctest"
+)
+
+// settleLimit is how long the last runs may take once all is well again.
+const settleLimit = 30 * time.Second
+
+// The promise of several nodes: whichever of them is killed, whichever network is cut, what was acknowledged
+// ends exactly once.
+func TestCluster_KillsAndCutNetworks(t *testing.T) {
+	seed := proctest.Seed(t)
+	c := newCluster(t, 3)
+	l := newLoad(t, c, seed)
+	ctx, cancel := context.WithCancel(t.Context())
+	var chaos sync.WaitGroup
+	var killed, cut int
+	chaos.Go(func() { killed = c.killNodes(ctx, rand.New(rand.NewPCG(uint64(seed), 100))) })
+	chaos.Go(func() { cut = c.cutNetworks(ctx, rand.New(rand.NewPCG(uint64(seed), 101))) })
+	began := time.Now()
+	l.post(*runsFlag, 16)
+	took := time.Since(began)
+	cancel()
+	chaos.Wait()
+	c.heal()
+	for _, n := range c.nodes {
+		n.revive()
+	}
+	l.settle(settleLimit)
+	l.verifyViews()
+	c.stop()
+	l.check()
+	t.Logf("%d runs were started in %s while nodes were killed %d times and networks cut %d times", len(l.runs), took.Round(time.Millisecond), killed, cut)
+}
+
+// killNodes kills and restarts random nodes until ctx ends; then all are started.
+func (c *cluster) killNodes(ctx context.Context, r *rand.Rand) (kills int) {
+	for proctest.Pause(ctx, time.Duration(200+r.IntN(1000))*time.Millisecond) {
+		n := c.nodes[r.IntN(len(c.nodes))]
+		n.process().Kill()
+		kills++
+		proctest.Pause(ctx, time.Duration(r.IntN(1500))*time.Millisecond)
+		s := n.start()
+		if r.IntN(8) == 0 { // and once more while it starts
+			proctest.Pause(ctx, time.Duration(r.IntN(300))*time.Millisecond)
+			s.Kill()
+			kills++
+			s = n.start()
+		}
+		select {
+		case <-s.WhenReady():
+		case <-ctx.Done():
+		case <-time.After(time.Duration(r.IntN(4000)) * time.Millisecond): // it may be cut off
+		}
+	}
+	return kills
+}
+
+// cutNetworks makes networks worse, one after the other, until ctx ends.
+func (c *cluster) cutNetworks(ctx context.Context, r *rand.Rand) (cuts int) {
+	for proctest.Pause(ctx, time.Duration(100+r.IntN(400))*time.Millisecond) {
+		n := c.nodes[r.IntN(len(c.nodes))]
+		link := n.links()[r.IntN(len(linkNames))]
+		cuts++
+		switch r.IntN(5) {
+		case 0:
+			link.Cut()
+		case 1:
+			link.Part()
+			proctest.Pause(ctx, time.Duration(200+r.IntN(3000))*time.Millisecond)
+		case 2:
+			link.HalfOpen()
+			proctest.Pause(ctx, time.Duration(500+r.IntN(5000))*time.Millisecond)
+		case 3:
+			way := faultproxy.Way{Delay: time.Duration(1+r.IntN(50)) * time.Millisecond}
+			link.Set(faultproxy.Faults{Up: way, Down: way})
+			proctest.Pause(ctx, time.Duration(500+r.IntN(1500))*time.Millisecond)
+		case 4: // answers are lost, requests are not
+			link.Set(faultproxy.Faults{Down: faultproxy.Way{Swallow: true}})
+			proctest.Pause(ctx, time.Duration(200+r.IntN(2000))*time.Millisecond)
+		}
+		link.Heal()
+	}
+	return cuts
+}
