@@ -163,6 +163,11 @@ func (n *node) addr() string { return n.http.Addr() }
 // client reaches the node through its proxy.
 func (n *node) client() *proctest.Client { return proctest.NewClient(n.addr) }
 
+// oneConnection is a client that makes a new connection for each request.
+func oneConnection(addr string) *proctest.Client {
+	return proctest.NewClient(func() string { return addr }).OneConnectionEach()
+}
+
 // heal makes all networks good again.
 func (c *cluster) heal() {
 	for _, n := range c.nodes {

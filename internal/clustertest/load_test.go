@@ -38,6 +38,7 @@ type load struct {
 // started is an acknowledged start.
 type started struct {
 	id, flow, name, kind string
+	mark                 string            // the run's input
 	want                 map[string]string // task -> output that must come out, as JSON
 	follower             *follower
 }
@@ -177,7 +178,7 @@ func quoted(s string) string {
 // build makes one run of a random kind. Every value is unique, so that a mix-up shows.
 func (l *load) build(r *rand.Rand, flow, name string) (*started, []byte) {
 	mark := fmt.Sprintf("%s %s %x", flow, name, r.Uint64())
-	s := &started{flow: flow, name: name, want: map[string]string{}}
+	s := &started{flow: flow, name: name, mark: mark, want: map[string]string{}}
 	var tasks []task
 	switch r.IntN(6) {
 	case 0:
@@ -219,11 +220,16 @@ func (l *load) build(r *rand.Rand, flow, name string) (*started, []byte) {
 		s.kind = "fail"
 		tasks = append(tasks, noop("before", mark), call("bad", l.stub.URL+"/fail", map[string]any{"x": depends("before")}), noop("never", 1, "bad"))
 	}
-	body, err := json.Marshal(map[string]any{"flow_name": flow, "run_name": name, "tasks": tasks, "default_inputs": map[string]any{"mark": mark}, "edges": []any{}})
+	return s, dag(s, tasks...)
+}
+
+// dag is the body that asks for a run.
+func dag(s *started, tasks ...task) []byte {
+	body, err := json.Marshal(map[string]any{"flow_name": s.flow, "run_name": s.name, "tasks": tasks, "default_inputs": map[string]any{"mark": s.mark}, "edges": []any{}})
 	if err != nil {
 		panic(err)
 	}
-	return s, body
+	return body
 }
 
 // follower is a client of a run's socket that comes back with its cursor, at any node, whenever it loses

@@ -55,6 +55,12 @@ func NewClient(addr func() string) *Client {
 // Client is a client of s.
 func (s *Server) Client() *Client { return NewClient(s.Addr) }
 
+// OneConnectionEach makes every request of c have a connection of its own, and returns c.
+func (c *Client) OneConnectionEach() *Client {
+	c.http.Transport = &http.Transport{DisableKeepAlives: true}
+	return c
+}
+
 // Do sends one request and reads the answer. headers are names and values in turn.
 func (c *Client) Do(ctx context.Context, method, path string, body []byte, headers ...string) (Reply, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.addr()+path, bytes.NewReader(body))
