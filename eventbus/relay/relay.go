@@ -123,10 +123,10 @@ func New(deps Deps, o Options) (*Relay, error) {
 	r := &Relay{deps: deps, o: o}
 	var errs []error
 	if !targetName.MatchString(o.Target) {
-		errs = append(errs, fmt.Errorf("Target %.40q: 1..32 lower-case letters, digits, - and _ are allowed", o.Target))
+		errs = append(errs, fmt.Errorf("the target %.40q: 1..32 lower-case letters, digits, - and _ are allowed", o.Target))
 	}
 	if !TopicPrefix.MatchString(o.TopicPrefix) {
-		errs = append(errs, fmt.Errorf("TopicPrefix %.80q: 1..64 letters, digits, - and _ are allowed", o.TopicPrefix))
+		errs = append(errs, fmt.Errorf("the prefix of topics %.80q: 1..64 letters, digits, - and _ are allowed", o.TopicPrefix))
 	}
 	errs = append(errs, r.subscription().Validate())
 	if err := errors.Join(errs...); err != nil {

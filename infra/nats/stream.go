@@ -54,7 +54,7 @@ func (o StreamOptions) Validate() error {
 	o = o.withDefaults()
 	var errs []error
 	if o.AgeMax < 0 || o.BytesMax < 0 || o.MessagesMax < 0 || o.Duplicates < 0 {
-		errs = append(errs, errors.New("AgeMax, BytesMax, MessagesMax and Duplicates must not be negative"))
+		errs = append(errs, errors.New("the bounds AgeMax, BytesMax, MessagesMax and Duplicates must not be negative"))
 	}
 	if o.Replicas < 1 || o.Replicas > ReplicasMax {
 		errs = append(errs, fmt.Errorf("Replicas is %d, 1..%d are allowed", o.Replicas, ReplicasMax))
