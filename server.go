@@ -142,7 +142,7 @@ func (s *server) buildWriteSide() error {
 	log := seenLog{s.gated(s.traced(s.log)), &s.acknowledged}
 	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: processKeys(c)}
 	s.channels = commands.NewChannels(commands.ChannelDeps{
-		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock, Logger: s.logger,
+		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock, Logger: s.logger, Shared: s.shared.members != nil,
 	})
 	s.registry, err = node.NewRegistry(nodetypes.All(nodetypes.Deps{
 		Channels: s.channels, HTTP: client, ReplyBytesMax: int64(c.Outbound.ReplyBytesMax), Now: s.clock.Now,

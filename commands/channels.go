@@ -35,6 +35,8 @@ type ChannelDeps struct {
 	Clock   Clock
 	IDs     IDs
 	Logger  *slog.Logger
+	// Shared says that other nodes publish to the log too: their messages are learnt from the feed.
+	Shared bool
 }
 
 // Deliverer ends a task's wait; the Executor is one.
@@ -217,6 +219,11 @@ func (c *Channels) head(ctx context.Context, stream domain.StreamID, id, prefix 
 
 // Run delivers messages to those who wait, until ctx ends.
 func (c *Channels) Run(ctx context.Context, to Deliverer) error {
+	if c.deps.Shared {
+		var follower sync.WaitGroup
+		follower.Go(func() { c.follow(ctx) })
+		defer follower.Wait()
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -308,3 +308,35 @@ func TestNodes_KeyedCommandIsOne(t *testing.T) {
 		require.Equal(t, 1, n)
 	}
 }
+
+// A message reaches the run that waits for it, whichever nodes it was published at and the run is on.
+func TestNodes_MessagesReachEveryNode(t *testing.T) {
+	w := newTown(t, commands.Limits{}, nodetypes.All(nodetypes.Deps{HTTP: nobody{}, Now: clock.System{}.Now})...)
+	var channels []*commands.Channels
+	for range 3 {
+		c := commands.NewChannels(commands.ChannelDeps{
+			Log: w.log, Blobs: w.blobs, Secrets: commands.Secrets{Vault: w.vault, Blobs: w.blobs}, Clock: w.clock, IDs: clock.System{}, Shared: true,
+		})
+		w.awaits = c.Awaits
+		n := w.open()
+		channels = append(channels, c)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = c.Run(ctx, n) })
+		t.Cleanup(func() { cancel(); running.Wait() })
+	}
+	for i := range 12 {
+		name := fmt.Sprint("c", i)
+		d := workflow.Definition{Nodes: []workflow.Node{{
+			Name: "hear", Type: "event", Params: domain.Raw(fmt.Appendf(nil, `{"config":{"operation":"subscribe","channel":%q}}`, name)),
+			Waits: workflow.WaitsEvent, Retry: workflow.Retry{Attempts: 1},
+		}}}
+		out, err := w.any(i).StartRun(t.Context(), request(fmt.Sprint("r", i), d))
+		require.NoError(t, err)
+		_, err = channels[(i+1+i/3)%3].Publish(t.Context(), commands.PublishRequest{Channel: name, Payload: []byte(`7`)})
+		require.NoError(t, err)
+		s, err := w.any(i+2).Await(t.Context(), out.RunID, 10*time.Second)
+		require.NoError(t, err)
+		require.Equal(t, run.PhaseCompleted, s.Phase)
+	}
+}
