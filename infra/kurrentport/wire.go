@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -95,7 +96,7 @@ func (n encoder) response(e *domain.Recorded) *streams.ReadResp {
 			PreparePosition:  uint64(e.Position),
 			CommitPosition:   uint64(e.Position),
 			Metadata: map[string]string{
-				keyType: e.Type, keyCreated: strconv.FormatInt(created, 10), keyContentType: content,
+				keyType: strings.ToValidUTF8(e.Type, "\uFFFD"), keyCreated: strconv.FormatInt(created, 10), keyContentType: content,
 			},
 			CustomMetadata: custom,
 			Data:           e.Data,
