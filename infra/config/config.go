@@ -27,7 +27,12 @@ type Config struct {
 	Sockets  Sockets  `embed:"" group:"Sockets:"`
 	Views    Views    `embed:"" group:"Views:"`
 	LLM      LLM      `embed:"" group:"Models:"`
+	NATS     NATS     `embed:"" group:"Other systems:"`
+	Kafka    Kafka    `embed:"" group:"Other systems:"`
+	Relay    Relay    `embed:"" group:"Other systems:"`
 	Tracing  Tracing  `embed:"" group:"Traces:"`
+	NATS     NATS     `embed:"" group:"NATS:"`
+	Webhooks Webhooks `embed:"" group:"Webhooks:"`
 }
 
 // HTTP holds the settings of the listening side.

@@ -333,7 +333,7 @@ func TestValidate_BoundsAtTheEdges(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 24, bounded, "a setting with bounds was added or lost: adjust the count")
+	require.Equal(t, 32, bounded, "a setting with bounds was added or lost: adjust the count")
 }
 
 func TestValidate_ReportsEverythingAtOnce(t *testing.T) {

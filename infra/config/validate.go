@@ -69,7 +69,9 @@ func (c Config) Validate() error {
 	ps = append(ps, c.checkLog()...)
 	ps = append(ps, c.checkPort()...)
 	ps = append(ps, c.checkCluster()...)
+	ps = append(ps, c.checkBus()...)
 	ps = append(ps, c.checkTracing()...)
+	ps = append(ps, c.checkBus()...)
 	if strings.TrimSpace(c.Storage.Data) == "" {
 		add("data", "is empty", "name a folder, such as ./data")
 	}
