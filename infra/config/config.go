@@ -27,7 +27,6 @@ type Config struct {
 	Sockets  Sockets  `embed:"" group:"Sockets:"`
 	Views    Views    `embed:"" group:"Views:"`
 	LLM      LLM      `embed:"" group:"Models:"`
-	NATS     NATS     `embed:"" group:"Other systems:"`
 	Kafka    Kafka    `embed:"" group:"Other systems:"`
 	Relay    Relay    `embed:"" group:"Other systems:"`
 	Tracing  Tracing  `embed:"" group:"Traces:"`

@@ -69,7 +69,7 @@ func (c Config) Validate() error {
 	ps = append(ps, c.checkLog()...)
 	ps = append(ps, c.checkPort()...)
 	ps = append(ps, c.checkCluster()...)
-	ps = append(ps, c.checkBus()...)
+	ps = append(ps, c.checkRelay()...)
 	ps = append(ps, c.checkTracing()...)
 	ps = append(ps, c.checkBus()...)
 	if strings.TrimSpace(c.Storage.Data) == "" {
