@@ -53,6 +53,7 @@ func (w *watched) state() (changes, fails int, health error) {
 // The database is away for longer than a lease, in every way it can be: all nodes keep the set, say so,
 // come back by themselves under their incarnations, and nobody's set changes meanwhile.
 func TestMembers_DatabaseAway(t *testing.T) {
+	t.Parallel()
 	for name, away := range map[string]func(t *testing.T, s *pgtest.Server) (back func()){
 		"stopped": func(t *testing.T, s *pgtest.Server) func() {
 			require.NoError(t, s.Stop())
@@ -105,7 +106,7 @@ func TestMembers_DatabaseAway(t *testing.T) {
 			}
 			back()
 			for _, m := range all {
-				require.Eventually(t, func() bool { _, _, health := watches[m].state(); return health == nil && m.Silent() < renew }, 30*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { _, _, health := watches[m].state(); return health == nil && m.Silent() < ttl }, 30*time.Second, time.Millisecond)
 			}
 			settled := time.NewTimer(2 * ttl)
 			<-settled.C
@@ -119,7 +120,7 @@ func TestMembers_DatabaseAway(t *testing.T) {
 			require.NoError(t, all[1].Leave(t.Context()))
 			awaitAlive(t, all[0], 10*time.Second, "a", "c")
 			require.NoError(t, all[2].Close())
-			awaitAlive(t, all[0], ttl+3*time.Second, "a")
+			awaitAlive(t, all[0], deadAfter, "a")
 		})
 	}
 }

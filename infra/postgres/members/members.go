@@ -26,6 +26,9 @@ const CodeLevelTooLow = "LEVEL_TOO_LOW"
 // poolMax is how many connections membership takes: its own, and that of whoever lists the nodes.
 const poolMax = 2
 
+// joinTries bounds how often a node that starts tries to become a member.
+const joinTries = 5
+
 // retryMin is the wait after the first renewal that failed; it doubles up to Options.Renew.
 const retryMin = 100 * time.Millisecond
 
@@ -73,11 +76,21 @@ func Join(ctx context.Context, db *cluster.DB, o Options) (*Members, error) {
 		o: o, db: db, pool: pool, sql: newStatements(db.Table), channel: db.Channel("members"),
 		kick: make(chan struct{}, 1), changed: make(chan struct{}), ended: make(chan struct{}), turn: make(chan struct{}, 1),
 	}
-	if err := m.enter(ctx, false); err != nil {
+	for range joinTries { // a database that was slow once is no reason not to start
+		if err = m.enter(ctx, false); err == nil || !errors.Is(err, domain.ErrUnavailable) || ctx.Err() != nil {
+			break
+		}
+	}
+	if err != nil {
 		pool.Close()
 		return nil, err
 	}
-	if _, err := m.step(ctx, false); err != nil {
+	for range joinTries {
+		if _, err = m.step(ctx, false); err == nil || !errors.Is(err, domain.ErrUnavailable) || ctx.Err() != nil {
+			break
+		}
+	}
+	if err != nil {
 		_ = m.mark(context.WithoutCancel(ctx), "leave", m.sql.leave) // else its lease ends by itself
 		pool.Close()
 		return nil, err
@@ -268,24 +281,21 @@ func (m *Members) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// step renews once and takes in what it sees. next is when to look again.
+// step renews once, unless this node has left, and takes in what it sees. next is when to look again.
 func (m *Members) step(ctx context.Context, failedBefore bool) (next time.Duration, err error) {
 	if err := m.take(ctx); err != nil {
 		return 0, err
 	}
 	defer m.give()
-	if m.leaving.Load() {
-		return m.o.Renew, nil
-	}
 	began := m.o.Clock.Monotonic()
 	defer func() { m.o.Hooks.Renewed(m.o.Clock.Monotonic()-began, err) }()
 	renewed, rows, level, err := m.look(ctx)
-	if err == nil && !renewed {
+	if err == nil && !renewed && !m.leaving.Load() {
 		if err = m.enter(ctx, m.draining.Load()); err == nil {
 			_, rows, level, err = m.look(ctx)
 		}
 	}
-	if err == nil && m.raisable(rows, level) {
+	if err == nil && !m.leaving.Load() && m.raisable(rows, level) {
 		level, err = m.raise(ctx)
 	}
 	if err == nil && level > m.o.Level {

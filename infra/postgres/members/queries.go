@@ -52,16 +52,18 @@ func newStatements(table func(string) string) statements {
 
 const notify = "SELECT pg_notify($1, $2)"
 
-// look renews the lease, if it stands, and reads the members.
+// look renews the lease, if it stands and this node has not left, and reads the members.
 func (m *Members) look(ctx context.Context) (renewed bool, rows []row, level int, err error) {
 	err = m.pool.Together(ctx, "renew", "membership", false, func(b *pgx.Batch) {
 		renewed, rows, level = false, nil, 0
-		b.Queue(m.sql.renew, string(m.o.Log), m.o.Node, m.o.TTL.Microseconds(), m.draining.Load()).Query(func(found pgx.Rows) error {
-			for found.Next() {
-				renewed = true
-			}
-			return found.Err()
-		})
+		if !m.leaving.Load() {
+			b.Queue(m.sql.renew, string(m.o.Log), m.o.Node, m.o.TTL.Microseconds(), m.draining.Load()).Query(func(found pgx.Rows) error {
+				for found.Next() {
+					renewed = true
+				}
+				return found.Err()
+			})
+		}
 		b.Queue(m.sql.look, string(m.o.Log), lapsedShown.Microseconds()).Query(func(found pgx.Rows) (err error) {
 			rows, err = pgx.CollectRows(found, func(r pgx.CollectableRow) (out row, err error) {
 				var left int64
