@@ -34,11 +34,16 @@ type shared struct {
 	keys    *keys.Table
 	blobs   *pgblobs.Store
 	members *members.Members
+	// checkpoints is the pool of eventbus.Checkpoints.
+	checkpoints *cluster.Pool
 }
 
 func (s *shared) close() (errs []error) {
 	if s.members != nil {
 		errs = append(errs, s.members.Close())
+	}
+	if s.checkpoints != nil {
+		s.checkpoints.Close()
 	}
 	if s.blobs != nil {
 		errs = append(errs, s.blobs.Close())

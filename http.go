@@ -112,6 +112,7 @@ func (s *server) measureLag(c *fiber.Ctx) error {
 		s.metrics.FeedLag("sockets", behind, lagAge(c.UserContext(), s.log, domain.Position(published), behind, s.clock.Now()))
 	}
 	s.measureViews(c.UserContext())
+	s.measureRelays(c.UserContext())
 	s.metrics.Health(s.health.Ready(c.UserContext()))
 	return c.Next()
 }

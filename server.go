@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	natsgo "github.com/nats-io/nats.go"
 
 	"quipu/commands"
 	"quipu/commands/node"
@@ -51,8 +52,12 @@ type server struct {
 	shared   shared
 	registry *node.Registry
 	effects  *eventbus.Effects
-	executor *commands.Executor
-	channels *commands.Channels
+	// checkpoints say how far those have come who hand recorded events on.
+	checkpoints eventbus.Checkpoints
+	nats        *natsgo.Conn // nil without --nats; everything on NATS shares it
+	relays      []*relaying
+	executor    *commands.Executor
+	channels    *commands.Channels
 	// definitions are the stored workflows.
 	definitions *commands.Definitions
 	// endpoints are the places that workflows are reached at, with their keys.
@@ -86,6 +91,9 @@ func open(ctx context.Context, c config.Config, logger *slog.Logger) (_ *server,
 		return nil, err
 	}
 	if err := s.openStores(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openBus(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.buildWriteSide(); err != nil {
@@ -184,13 +192,16 @@ func (s *server) buildReadSide() {
 
 // run starts the parts and returns when they have stopped.
 func (s *server) run(ctx context.Context) error {
-	group := lifecycle.New(lifecycle.Options{DrainTimeout: s.config.Process.DrainTimeout, Logger: s.logger},
-		lifecycle.Member{Name: "stores", Close: s.close},
+	members := []lifecycle.Member{
+		{Name: "stores", Close: s.close},
 		s.portMember(false),
-		lifecycle.Member{Name: "members", Run: s.runMembers, Drain: s.leave},
-		lifecycle.Member{Name: "views", Run: func(_, work context.Context) error { return s.views.Run(work) }},
-		lifecycle.Member{Name: "views notifications", Run: s.listenViews},
-		lifecycle.Member{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
+		{Name: "members", Run: s.runMembers, Drain: s.leave},
+		{Name: "views", Run: func(_, work context.Context) error { return s.views.Run(work) }},
+		{Name: "views notifications", Run: s.listenViews},
+		{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
+	}
+	members = append(members, s.relayMembers()...)
+	members = append(members,
 		lifecycle.Member{Name: "channels", Run: func(_, work context.Context) error { return s.channels.Run(work, s.executor) }},
 		lifecycle.Member{Name: "executor", Run: s.runExecutor, Drain: s.executor.Drain},
 		lifecycle.Member{Name: "sockets", Drain: s.drainSockets},
@@ -198,6 +209,7 @@ func (s *server) run(ctx context.Context) error {
 		// Stopped first: the others take over at once.
 		lifecycle.Member{Name: "ownership", Drain: s.disown},
 	)
+	group := lifecycle.New(lifecycle.Options{DrainTimeout: s.config.Process.DrainTimeout, Logger: s.logger}, members...)
 	defer context.AfterFunc(ctx, func() {
 		s.logger.Info("stopping; a second signal ends the process at once", "drain_timeout", s.config.Process.DrainTimeout)
 	})()
@@ -243,7 +255,7 @@ func (s *server) drainHTTP(ctx context.Context) error {
 // close closes the stores; whatever was not opened is left out.
 func (s *server) close() error {
 	s.closeTracing()
-	var errs []error
+	errs := []error{s.closeBus()}
 	if s.viewStore != nil {
 		errs = append(errs, s.viewStore.Close())
 	}

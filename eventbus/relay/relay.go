@@ -78,12 +78,15 @@ type Options struct {
 type Hooks struct {
 	// Sent is told of each event that the target has acknowledged.
 	Sent func(target string)
-	// Failed is told of each failure: of sending, of the log or of the checkpoint. It is tried again.
+	// Retried is told of each event that could not be sent and is tried again.
+	Retried func(target string)
+	// Failed is told of each failure of the log or the checkpoint; it is tried again.
 	Failed func(target string, err error)
 	// LeftOut is told of an event that cannot be shown, since it is damaged; it is passed over.
 	LeftOut func(target string, event *domain.Recorded, err error)
-	// Reached is told the position up to which the target has everything.
-	Reached func(target string, position domain.Position)
+	// Reached is told the position up to which the target has everything, and how many events that adds,
+	// those among them that are not relayed.
+	Reached func(target string, position domain.Position, events int)
 	// Active is told whether this process relays to the target, each time that changes.
 	Active func(target string, active bool)
 	// Ailing is told what is wrong, nil when all is well again.
@@ -153,7 +156,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			continue
 		}
 		if err := r.own(ctx, changed); err != nil && ctx.Err() == nil {
-			r.ails(err)
+			r.failed(err)
 			r.sleep(ctx, r.subscription().Wait(n))
 			n++
 		}
@@ -216,6 +219,9 @@ func (r *Relay) send(m *message.Message) {
 			err = domain.E(domain.KindInternal, "relay", m.UUID, "the publisher panicked: "+p.Stacktrace)
 		}
 		r.ails(err)
+		if f := r.o.Hooks.Retried; f != nil {
+			f(r.o.Target)
+		}
 		m.Nack()
 		return
 	}
@@ -283,25 +289,27 @@ func (r *Relay) subscription() logsub.Options {
 		InFlight:   r.o.InFlight, SaveEvery: r.o.SaveEvery, SaveEvents: 1 << 14, CloseGrace: closeGrace,
 		RetryMin: r.o.RetryMin, RetryMax: r.o.RetryMax, Random: r.o.Random,
 		Hooks: logsub.Hooks{
-			Done: func(_ string, at domain.Position, _ int) {
-				if f := r.o.Hooks.Reached; f != nil {
-					f(r.o.Target, at)
-				}
-			},
-			Began: func(_ string, at domain.Position) {
-				if f := r.o.Hooks.Reached; f != nil {
-					f(r.o.Target, at)
-				}
-			},
-			Failed: func(_ string, err error, _ time.Duration) { r.ails(err) },
+			Done:   func(_ string, at domain.Position, n int) { r.reached(at, n) },
+			Began:  func(_ string, at domain.Position) { r.reached(at, 0) },
+			Failed: func(_ string, err error, _ time.Duration) { r.failed(err) },
 		},
 	}
 }
 
-func (r *Relay) ails(err error) {
+func (r *Relay) reached(at domain.Position, events int) {
+	if f := r.o.Hooks.Reached; f != nil {
+		f(r.o.Target, at, events)
+	}
+}
+
+func (r *Relay) failed(err error) {
 	if f := r.o.Hooks.Failed; f != nil {
 		f(r.o.Target, err)
 	}
+	r.ails(err)
+}
+
+func (r *Relay) ails(err error) {
 	r.ailing.Store(true)
 	if f := r.o.Hooks.Ailing; f != nil {
 		f(r.o.Target, err)

@@ -236,7 +236,7 @@ func TestRelay_SendsWhatIsOurs(t *testing.T) {
 		leftOut = append(leftOut, string(e.Stream))
 		mu.Unlock()
 	}
-	w.options.Hooks.Reached = func(_ string, p domain.Position) {
+	w.options.Hooks.Reached = func(_ string, p domain.Position, _ int) {
 		mu.Lock()
 		reached = append(reached, fmt.Sprint(uint64(p)))
 		mu.Unlock()
