@@ -26,6 +26,7 @@ func (s *server) portMember(ownWritable bool) lifecycle.Member {
 			AppendBytesMax: c.AppendBytesMax, StreamsMax: c.StreamsMax,
 			Credentials: kurrentport.Credentials{Node: c.NodeCredential.Reveal(), Read: c.ReadCredential.Reveal()},
 			Clock:       s.clock.Now, NewID: s.clock.NewID, Logger: s.logger,
+			Hooks: kurrentport.Hooks{Called: s.metrics.PortCalled, Subscribed: s.metrics.PortSubscribed},
 		}
 		if c.TLSCert != "" {
 			pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)

@@ -10,6 +10,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"quipu/commands"
 	"quipu/domain"
@@ -68,9 +69,22 @@ func (c *collector) add(e proposed) error {
 func (s *Server) Append(stream streams.Streams_AppendServer) error {
 	resp, err := s.appendCall(stream)
 	if err != nil {
+		listen(stream)
 		return s.fail(stream, err)
 	}
 	return stream.SendAndClose(resp)
+}
+
+// listen takes what a client still has to say before it is refused: one that is cut off while it sends
+// shows its user the end of a file instead of the refusal. What goes far beyond any append is cut off.
+func listen(stream streams.Streams_AppendServer) {
+	for bytes, messages := 0, 0; bytes < MessageBytesMax && messages < 4*domain.AppendEventsMax; messages++ {
+		m, err := stream.Recv()
+		if err != nil {
+			return
+		}
+		bytes += proto.Size(m)
+	}
 }
 
 func (s *Server) appendCall(stream streams.Streams_AppendServer) (*streams.AppendResp, error) {
@@ -141,7 +155,7 @@ func (s *Server) target(r role, name *shared.StreamIdentifier, expected expectat
 }
 
 // append appends events and answers as the server's table of expected revisions and repeats does:
-// docs/kurrentdb.md.
+// docs/kurrentdb-port.md.
 func (s *Server) append(ctx context.Context, to target, events []proposed) (outcome, error) {
 	kind := to.expected.kind
 	if len(events) == 0 {

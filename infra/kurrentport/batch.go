@@ -204,11 +204,22 @@ func (b *batch) carryOut(ctx context.Context, correlation *shared.UUID, g *gathe
 	b.wait.Go(func() {
 		defer func() { <-b.slots }()
 		defer b.leave(g.to.id, done)
-		o, err := b.append(ctx, g, before)
+		o, err := b.guarded(ctx, g, before)
 		// An error of sending means that the client is gone, which receive finds too.
 		_ = b.answer(correlation, g.options, batchResult(o, err, g.to.expected))
 	})
 	return nil
+}
+
+// guarded is append on a goroutine that nothing else guards against panics.
+func (b *batch) guarded(ctx context.Context, g *gathering, before <-chan struct{}) (_ outcome, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			b.server.panicked("BatchAppend")
+			err = errPanicked
+		}
+	}()
+	return b.append(ctx, g, before)
 }
 
 func (b *batch) append(ctx context.Context, g *gathering, before <-chan struct{}) (outcome, error) {

@@ -8,5 +8,5 @@
 // What it has: Append, BatchAppend and Read of the service Streams, with filters, checkpoints and
 // caught-up; ServerFeatures; Gossip (itself, as the leader). What it refuses with a clear text:
 // deletion, stream metadata (there is none: a read says stream_not_found), persistent
-// subscriptions, projections, operations. docs/kurrentdb.md compares it with the server.
+// subscriptions, projections, operations. docs/kurrentdb-port.md compares it with the server.
 package kurrentport

@@ -25,6 +25,8 @@ const (
 	// server allows.
 	StreamsMaxDefault = 100
 	StreamsMaxMax     = 1 << 20
+	// ConnectionsMax is how many connections are served at once; further ones wait to be accepted.
+	ConnectionsMax = 4096
 
 	AppendBytesMin = 1 << 10
 
@@ -80,6 +82,16 @@ type Options struct {
 	NewID func() string
 	// Logger is told of calls that failed by a fault of the log. Default: discard.
 	Logger *slog.Logger
+	// Hooks are told what goes on.
+	Hooks Hooks
+}
+
+// Hooks are called on the goroutines of calls: keep them short. Each may be nil.
+type Hooks struct {
+	// Called is told of every call that has ended: its method, the code of its end, how long it took.
+	Called func(method, code string, took time.Duration)
+	// Subscribed is told 1 when a subscription begins and -1 when it ends.
+	Subscribed func(by int)
 }
 
 // Credentials are what callers present by basic authentication, each as "user:password".
@@ -112,6 +124,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Hooks.Called == nil {
+		o.Hooks.Called = func(string, string, time.Duration) {}
+	}
+	if o.Hooks.Subscribed == nil {
+		o.Hooks.Subscribed = func(int) {}
 	}
 	return o
 }

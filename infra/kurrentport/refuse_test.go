@@ -109,6 +109,23 @@ func options(stream string, any bool) *streams.AppendReq {
 	return &streams.AppendReq{Content: &streams.AppendReq_Options_{Options: o}}
 }
 
+// A client that is refused while it still sends learns why, not that its stream has ended: the official
+// one would show the latter.
+func TestOfficialClient_LearnsWhyItIsRefused(t *testing.T) {
+	p := start(t, func(o *kurrentport.Options) { o.OwnWritable = false })
+	c := official(t, p.URL())
+	events := make([]esdb.EventData, 30)
+	for range 30 {
+		for i := range events {
+			events[i] = event("made", string(make([]byte, 40<<10)))
+		}
+		_, err := c.AppendToStream(deadline(t), "orders-1", esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, events...)
+		require.ErrorContains(t, err, "Maximum Append Size")
+		_, err = c.AppendToStream(deadline(t), "quipu.run-1", esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, events...)
+		require.Equal(t, esdb.ErrorCodeAccessDenied, code(t, err))
+	}
+}
+
 // Messages that no client of good faith sends.
 func TestAppend_BadMessages(t *testing.T) {
 	c := raw(t, start(t))

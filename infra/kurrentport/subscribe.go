@@ -34,6 +34,8 @@ func (r *reading) subscribe(o *streams.ReadReq_Options) error {
 		return err
 	}
 	defer end()
+	r.server.opts.Hooks.Subscribed(1)
+	defer r.server.opts.Hooks.Subscribed(-1)
 	f := following{reading: r, log: r.server.log}
 	switch v := o.GetStreamOption().(type) {
 	case *streams.ReadReq_Options_Stream:

@@ -60,6 +60,7 @@ type Metrics struct {
 
 	cluster clusterMetrics
 	bus     busMetrics
+	port    portMetrics
 
 	mu     sync.RWMutex
 	labels map[string]map[string]bool // label set by name -> values seen
@@ -115,6 +116,7 @@ func NewMetrics(version string) *Metrics {
 
 	m.addCluster()
 	m.addBus()
+	m.addPort()
 
 	build := m.gaugeVec("build_info", "Always 1; its labels say what is running.", "version", "go")
 	build.WithLabelValues(version, runtime.Version()).Set(1)

@@ -57,6 +57,8 @@ func use(m *Metrics) {
 	m.Deltas("sent", 2)
 	m.TraceSpans(SpansEnded, 3)
 	m.TraceSpans(SpansExported, 2)
+	m.PortCalled("Append", "OK", time.Millisecond)
+	m.PortSubscribed(1)
 	m.Health(Report{Checks: map[string]CheckResult{"log": {Status: StatusOK}, "relay": {Status: StatusDegraded, Error: "away"}}})
 }
 
@@ -101,6 +103,8 @@ func TestMetrics_WhatIsCountedIsServed(t *testing.T) {
 		`quipu_relay_events_total{relay="nats"} 4`,
 		`quipu_poison_messages{list="webhooks"} 6`,
 		`quipu_deltas_total{outcome="sent"} 2`,
+		`quipu_port_call_duration_seconds_count{code="OK",method="Append"} 1`,
+		`quipu_port_subscriptions 1`,
 		`quipu_health_ok{check="log"} 1`,
 		`quipu_health_ok{check="relay"} 0`,
 		`version="1.2.3"`,
