@@ -19,7 +19,7 @@ func (l *Log) Append(ctx context.Context, stream domain.StreamID, expected domai
 	if err := domain.CheckAppend(stream, expected, events); err != nil {
 		return commands.Appended{}, err
 	}
-	if stream == idStream {
+	if stream == IDStream {
 		return commands.Appended{}, domain.E(domain.KindInvalid, "append to", string(stream), "the name is taken by the log's id")
 	}
 	if err := l.usable(ctx, "append to", string(stream)); err != nil {

@@ -39,7 +39,7 @@ var (
 // byCode is what the client's codes mean. What is missing is told by the status below them.
 var byCode = map[esdb.ErrorCode]fault{
 	esdb.ErrorCodeWrongExpectedVersion: wrong,
-	esdb.ErrorCodeResourceNotFound:     {kind: domain.KindNotFound},
+	esdb.ErrorCodeResourceNotFound:     {kind: domain.KindNotFound}, // see classify
 	esdb.ErrorCodeStreamDeleted:        {kind: domain.KindCorrupt, hint: "the stream was deleted on the server; restore it"},
 	esdb.ErrorCodeDeadlineExceeded:     late,
 	esdb.ErrorAborted:                  late,
@@ -56,7 +56,7 @@ var byCode = map[esdb.ErrorCode]fault{
 // byStatus is what a gRPC status means where the client has no code for it.
 var byStatus = map[codes.Code]fault{
 	codes.Unavailable:        gone,
-	codes.Canceled:           gone, // the connection was closed under the call, or the caller gave up
+	codes.Canceled:           late, // the library went to another leader under the call, or the caller gave up
 	codes.DeadlineExceeded:   late,
 	codes.Aborted:            late,
 	codes.Internal:           gone, // also a stream that was reset
@@ -64,7 +64,7 @@ var byStatus = map[codes.Code]fault{
 	codes.ResourceExhausted:  {kind: domain.KindUnavailable, unknown: true, again: true, hint: "the server has no room for the call"},
 	codes.FailedPrecondition: wrong,
 	codes.InvalidArgument:    {kind: domain.KindRefused, hint: sizeHint},
-	codes.NotFound:           {kind: domain.KindNotFound},
+	codes.NotFound:           late, // see classify
 	codes.Unauthenticated:    byCode[esdb.ErrorCodeUnauthenticated],
 	codes.PermissionDenied:   byCode[esdb.ErrorCodeAccessDenied],
 	codes.Unimplemented:      byCode[esdb.ErrorCodeUnsupportedFeature],
@@ -92,6 +92,9 @@ func classify(err error) fault {
 	if errors.As(err, &panicked) {
 		return fault{kind: domain.KindCorrupt, unknown: true, broken: true, hint: "the server answered with what the client cannot take"}
 	}
+	if errors.Is(err, errRefused) {
+		return gone
+	}
 	var own *domain.Error
 	if errors.As(err, &own) {
 		return fault{kind: own.Kind, unknown: own.Kind == domain.KindIndeterminate}
@@ -101,7 +104,10 @@ func classify(err error) fault {
 	}
 	var e *esdb.Error
 	if errors.As(err, &e) {
-		if f, ok := byCode[e.Code()]; ok {
+		// A stream that does not exist is a message and no status. The status is a node's that does not lead,
+		// whose trailer, which says so, the library misses when it closes the connection at that moment.
+		_, isStatus := status.FromError(err)
+		if f, ok := byCode[e.Code()]; ok && !(isStatus && e.Code() == esdb.ErrorCodeResourceNotFound) {
 			return f
 		}
 	}

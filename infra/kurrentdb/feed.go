@@ -3,6 +3,8 @@ package kurrentdb
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -87,7 +89,11 @@ func (f *feed) run() {
 		f.mu.Unlock()
 		failures++
 		wait := o.backoff(failures)
-		o.Logger.Warn("the subscription to the log ended and is opened anew", "error", err, "retry_in", wait)
+		level := slog.LevelWarn
+		if errors.Is(err, errNoConnection) {
+			level = slog.LevelDebug // the loss of the connection was told already
+		}
+		o.Logger.Log(f.ctx, level, "the subscription to the log ended and is opened anew", "error", err, "retry_in", wait)
 		if hook := o.Hooks.Resubscribing; hook != nil {
 			hook(err, wait)
 		}
@@ -96,6 +102,8 @@ func (f *feed) run() {
 		}
 	}
 }
+
+var errRefused = errors.New("the server refuses to go on from where it was")
 
 var errSilent = errors.New("the subscription brings nothing although the log has gone on")
 
@@ -152,6 +160,10 @@ func (f *feed) pump(ctx context.Context, c *esdb.Client, from cursor, life int) 
 		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{f.log.prefix}},
 	})
 	unconfirmed.Stop()
+	if err != nil && classify(err).kind == domain.KindRefused {
+		// A position that it gave out itself: what it holds has to be looked at, which a new connection does.
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -17,9 +18,9 @@ import (
 	"quipu/domain"
 )
 
-// The stream that holds the log's id, and the type of its one event.
+// IDStream holds the log's id in its one event, of type idType. Nobody reads or appends to it through the port.
 const (
-	idStream = "quipu-log"
+	IDStream = "quipu-log"
 	idType   = "log.created.v1"
 )
 
@@ -29,13 +30,14 @@ const (
 // Concurrency: safe.
 type Log struct {
 	id      domain.LogID
-	created uint64 // commit position of the event with the id; nothing of ours stands before it
+	known   atomic.Pointer[domain.LogID] // id, for new connections
+	created uint64                       // commit position of the event with the id; nothing of ours stands before it
 	prefix  string
 	options Options
 	leader  bool // calls ask for the leader
 
 	writes, reads, follow *role
-	left                  atomic.Int64
+	shared                shared        // by the roles
 	history               chan struct{} // places of subscriptions that read history
 	heads                 heads
 	feed                  *feed
@@ -74,21 +76,27 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	// What is decided on is read where it is written; only following may be left to other nodes.
 	strict := at.config
 	strict.NodePreference = esdb.NodePreferenceLeader
-	l.writes = newRole("writes", strict, &l.options, &l.left)
-	l.reads = newRole("reads", strict, &l.options, &l.left)
-	l.follow = newRole("follow", at.config, &l.options, &l.left)
+	l.writes = newRole("writes", strict, &l.options, &l.shared)
+	l.reads = newRole("reads", strict, &l.options, &l.shared)
+	l.follow = newRole("follow", at.config, &l.options, &l.shared)
 	for _, r := range l.roles() {
 		go r.connect(background, l.probe(r != l.follow || l.leader))
 	}
 	opening, done := context.WithTimeout(ctx, options.OpenTimeout)
 	defer done()
 	if err := l.identify(opening); err != nil {
-		_ = l.Close() // it has nothing to say
-		e := domain.Wrap(domain.KindOf(err), "connect to the log", at.hosts, err)
-		if e.Kind != domain.KindCorrupt && ctx.Err() == nil {
-			e.Kind = domain.KindUnavailable
+		if !l.reads.connected() {
+			err = l.reads.noConnection()
 		}
-		return nil, e.WithField("log")
+		_ = l.Close() // it has nothing to say
+		if over := overdue(ctx, "connect to the log", at.hosts); over != nil {
+			return nil, over
+		}
+		kind := domain.KindUnavailable
+		if errors.Is(err, domain.ErrCorrupt) {
+			kind = domain.KindCorrupt
+		}
+		return nil, domain.Wrap(kind, "connect to the log", at.hosts, err).WithField("log")
 	}
 	return l, nil
 }
@@ -106,9 +114,11 @@ func (l *Log) probe(leader bool) func(context.Context, *esdb.Client) error {
 		}
 		for range callAttemptsMax {
 			// The time limit begins once a server has been found.
-			_, err = readStream(ctx, c, l.prefix+idStream, esdb.ReadStreamOptions{Deadline: &l.options.CallTimeout}, 1, takeAll)
+			var found []*esdb.RecordedEvent
+			known := l.known.Load() // before reading: it may be written in between
+			found, err = readStream(ctx, c, l.prefix+IDStream, esdb.ReadStreamOptions{Deadline: &l.options.CallTimeout}, 1, takeAll)
 			if err == nil || classify(err).kind == domain.KindNotFound {
-				return nil
+				return l.same(known, found)
 			}
 			if e := new(esdb.Error); !errors.As(err, &e) || e.Code() != esdb.ErrorCodeNotLeader {
 				return err
@@ -116,6 +126,39 @@ func (l *Log) probe(leader bool) func(context.Context, *esdb.Client) error {
 		}
 		return err
 	}
+}
+
+// same reports an error if a server holds another log than it did: positions and revisions of the one mean
+// nothing in the other. Calls of all roles are held back then: gRPC goes back to a server that restarts
+// without telling, and it is the subscription's end that is always noticed.
+func (l *Log) same(id *domain.LogID, found []*esdb.RecordedEvent) error {
+	if id == nil {
+		return nil
+	}
+	now := "none"
+	if len(found) > 0 {
+		other, err := idOf(found[0])
+		if err == nil && other == *id {
+			l.shared.foreign.Store(nil)
+			return nil
+		}
+		now = string(other)
+	}
+	e := domain.E(domain.KindCorrupt, "connect to", "the log's server",
+		fmt.Sprintf("it no longer holds the log %s but %s; was it restored or exchanged? restart to work on what it holds now", *id, now))
+	l.shared.foreign.Store(e)
+	return e
+}
+
+// idOf reads the event with the log's id.
+func idOf(e *esdb.RecordedEvent) (domain.LogID, error) {
+	var body struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(e.Data, &body); err != nil || uuid.Validate(body.ID) != nil || e.EventType != idType {
+		return "", domain.E(domain.KindCorrupt, "read", "the log's id", "event 0 of the stream "+e.StreamID+" is not that of Quipu; choose another --log-prefix")
+	}
+	return domain.LogID(body.ID), nil
 }
 
 func askLeader(ctx context.Context) context.Context {
@@ -151,22 +194,20 @@ func (l *Log) readID(ctx context.Context) error {
 	ctx, cancel := l.limited(ctx)
 	defer cancel()
 	found, _, err := call(ctx, l.reads, func(ctx context.Context, c *esdb.Client) ([]*esdb.RecordedEvent, error) {
-		return readStream(ctx, c, l.prefix+idStream, esdb.ReadStreamOptions{}, 1, takeAll)
+		return readStream(ctx, c, l.prefix+IDStream, esdb.ReadStreamOptions{}, 1, takeAll)
 	})
 	if err != nil {
 		f := classify(err)
 		return f.wrap(f.kind, "read", "the log's id", err)
 	}
 	if len(found) == 0 {
-		return domain.E(domain.KindCorrupt, "read", "the log's id", "the stream "+l.prefix+idStream+" has no event any more; choose another --log-prefix or restore it")
+		return domain.E(domain.KindCorrupt, "read", "the log's id", "the stream "+l.prefix+IDStream+" has no event any more; choose another --log-prefix or restore it")
 	}
-	var body struct {
-		ID string `json:"id"`
+	if l.id, err = idOf(found[0]); err != nil {
+		return err
 	}
-	if err := json.Unmarshal(found[0].Data, &body); err != nil || uuid.Validate(body.ID) != nil || found[0].EventType != idType {
-		return domain.E(domain.KindCorrupt, "read", "the log's id", "event 0 of the stream "+l.prefix+idStream+" is not that of Quipu; choose another --log-prefix")
-	}
-	l.id, l.created = domain.LogID(body.ID), found[0].Position.Commit
+	l.created = found[0].Position.Commit
+	l.known.Store(&l.id)
 	return nil
 }
 
@@ -180,7 +221,7 @@ func (l *Log) writeID(ctx context.Context) error {
 	}
 	event := esdb.EventData{EventID: uuid.New(), EventType: idType, ContentType: esdb.ContentTypeJson, Data: data}
 	_, _, err = call(ctx, l.writes, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
-		return c.AppendToStream(ctx, l.prefix+idStream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, event)
+		return c.AppendToStream(ctx, l.prefix+IDStream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, event)
 	})
 	if err == nil {
 		return nil
@@ -233,7 +274,7 @@ func (l *Log) name(stream domain.StreamID) string { return l.prefix + string(str
 // recorded is an event of ours as the port has it; !ok for those of others and for the log's id.
 func (l *Log) recorded(e *esdb.RecordedEvent) (r domain.Recorded, ok bool) {
 	name, ok := strings.CutPrefix(e.StreamID, l.prefix)
-	if !ok || name == "" || name == idStream {
+	if !ok || name == "" || name == IDStream {
 		return r, false
 	}
 	return domain.Recorded{

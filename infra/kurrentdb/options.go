@@ -43,7 +43,8 @@ type Options struct {
 	// CallTimeout is how long one call may take, waiting for a connection included; then it fails.
 	// Default 10 s.
 	CallTimeout time.Duration
-	// ConnectWait is how long a call waits for a connection while there is none. Default 2 s.
+	// ConnectWait is how long after the loss of a connection calls wait for the next one; later they fail
+	// at once. Default 2 s.
 	ConnectWait time.Duration
 	// OpenTimeout is how long Open waits for a server that answers. Default 30 s.
 	OpenTimeout time.Duration

@@ -67,7 +67,7 @@ func clampRevision(r domain.Revision) domain.Revision { return max(r, 0) }
 
 // read reads one page of a stream in either direction, again if the connection fails under it.
 func (l *Log) read(ctx context.Context, stream domain.StreamID, o esdb.ReadStreamOptions, max int) ([]domain.Recorded, error) {
-	if stream == idStream {
+	if stream == IDStream {
 		return nil, domain.E(domain.KindNotFound, "read", string(stream), "no such stream")
 	}
 	return again(ctx, l, "read", string(stream), func(ctx context.Context, c *esdb.Client) ([]domain.Recorded, error) {

@@ -23,17 +23,24 @@ type role struct {
 	name    string
 	config  esdb.Configuration
 	options *Options
-	left    *atomic.Int64 // calls nobody waits for any more, of all roles
+	shared  *shared
 	slots   chan struct{}
 
 	mu     sync.Mutex
 	live   *client       // nil while there is none
 	up     chan struct{} // closed when live is set
+	lost   chan struct{} // closed once there has been none for ConnectWait
 	why    error         // why there is none
 	closed bool
 	stop   chan struct{} // closed by close
 	ended  chan struct{} // closed when connect has ended
 	kick   chan struct{} // tells connect to look whether it is needed; holds one
+}
+
+// shared is what the roles of one log have in common.
+type shared struct {
+	left    atomic.Int64                 // calls nobody waits for any more
+	foreign atomic.Pointer[domain.Error] // set while the server holds another log
 }
 
 // client is one client of the library. Its counters belong to the role's mu.
@@ -48,12 +55,13 @@ type client struct {
 // errTooLong is the cause of a call's end at its own time limit, not at its caller's.
 var errTooLong = errors.New("no answer in time")
 
-func newRole(name string, config esdb.Configuration, options *Options, left *atomic.Int64) *role {
+func newRole(name string, config esdb.Configuration, options *Options, shared *shared) *role {
 	r := &role{
-		name: name, config: config, options: options, left: left, slots: make(chan struct{}, CallsMax),
+		name: name, config: config, options: options, shared: shared, slots: make(chan struct{}, CallsMax),
 		up: make(chan struct{}), stop: make(chan struct{}), ended: make(chan struct{}), kick: make(chan struct{}, 1),
 	}
 	r.config.Logger = r.hear
+	r.lost = after(options.ConnectWait)
 	r.kick <- struct{}{}
 	return r
 }
@@ -110,9 +118,9 @@ func call[T any](ctx context.Context, r *role, f func(context.Context, *esdb.Cli
 
 func (r *role) leftBehind(n int64) {
 	if f := r.options.Hooks.LeftBehind; f != nil {
-		f(r.left.Add(n))
+		f(r.shared.left.Add(n))
 	} else {
-		r.left.Add(n)
+		r.shared.left.Add(n)
 	}
 }
 
@@ -136,11 +144,12 @@ func (r *role) acquire(ctx context.Context) (*client, error) {
 }
 
 func (r *role) await(ctx context.Context) (*client, error) {
-	patience := time.NewTimer(r.options.ConnectWait)
-	defer patience.Stop()
 	for {
+		if foreign := r.shared.foreign.Load(); foreign != nil {
+			return nil, foreign
+		}
 		r.mu.Lock()
-		c, up, why, closed := r.live, r.up, r.why, r.closed
+		c, up, lost, closed := r.live, r.up, r.lost, r.closed
 		if c != nil && !closed {
 			c.calls++
 			r.mu.Unlock()
@@ -155,19 +164,38 @@ func (r *role) await(ctx context.Context) (*client, error) {
 		case <-r.stop:
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-patience.C:
-			return nil, noConnection(why)
+		case <-lost:
+			return nil, r.noConnection()
 		}
 	}
 }
 
-func noConnection(why error) error {
+func (r *role) connected() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.live != nil
+}
+
+// errNoConnection marks the error of a call that found no server to be sent to.
+var errNoConnection = errors.New("no server answers")
+
+func (r *role) noConnection() error {
+	r.mu.Lock()
+	why := r.why
+	r.mu.Unlock()
 	if why == nil {
 		why = errors.New("none was found yet")
 	}
-	e := domain.Wrap(domain.KindUnavailable, "connect to", "the log's server", plain(why))
+	e := domain.Wrap(domain.KindUnavailable, "connect to", "the log's server", fmt.Errorf("%w: %w", errNoConnection, plain(why)))
 	e.Message = classify(why).hint
 	return e
+}
+
+// after returns a channel that is closed after d.
+func after(d time.Duration) chan struct{} {
+	c := make(chan struct{})
+	time.AfterFunc(d, func() { close(c) })
+	return c
 }
 
 func (r *role) release(c *client) {
@@ -220,6 +248,7 @@ func (r *role) retire(c *client, err error) {
 		return
 	}
 	r.live, r.up, r.why, c.retired = nil, make(chan struct{}), plain(err), true
+	r.lost = after(r.options.ConnectWait)
 	idle := c.calls == 0
 	r.mu.Unlock()
 	if idle {

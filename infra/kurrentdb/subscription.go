@@ -156,7 +156,7 @@ func (s *subscription) fromServer(ctx context.Context) (commands.Batch, error) {
 	b := s.batch(p.events)
 	f := s.log.feed
 	f.mu.Lock()
-	b.CaughtUp = done.end && b.Position >= f.known
+	b.CaughtUp = b.Position >= f.known // what the ring brought counts as known
 	f.mu.Unlock()
 	s.after = b.Position
 	return b, nil

@@ -60,15 +60,15 @@ func parseURL(text string) (connection, error) {
 		return bad("has two schemes")
 	}
 	c := connection{hosts: hosts}
+	var settings []string
 	for _, pair := range strings.Split(query, "&") {
-		if key, _, _ := strings.Cut(pair, "="); key != "" && !knownKeys[strings.ToLower(key)] {
+		if key, _, _ := strings.Cut(pair, "="); knownKeys[strings.ToLower(key)] {
+			settings = append(settings, pair)
+		} else if key != "" {
 			c.notes = append(c.notes, fmt.Sprintf("the setting %q is not known to this client and has no effect", key))
 		}
 	}
-	if query != "" {
-		query = "?" + query
-	}
-	config, err := esdb.ParseConnectionString(schemes[scheme] + "://" + user + hosts + query)
+	config, err := esdb.ParseConnectionString(schemes[scheme] + "://" + user + hosts + "?" + strings.Join(settings, "&"))
 	if err != nil {
 		return bad(faultOf(err))
 	}
@@ -77,13 +77,13 @@ func parseURL(text string) (connection, error) {
 		// With both, the client would look up an empty name.
 		c.config.DnsDiscover = false
 	}
+	if err := config.Validate(); err != nil {
+		return bad(err.Error())
+	}
 	if config.UserCertFile != "" {
 		if _, err := tls.LoadX509KeyPair(config.UserCertFile, config.UserKeyFile); err != nil {
 			return bad("userCertFile and userKeyFile cannot be used: " + err.Error())
 		}
-	}
-	if err := config.Validate(); err != nil {
-		return bad(err.Error())
 	}
 	if config.DisableTLS && config.Username != "" {
 		c.notes = append(c.notes, "user and password are not sent, since tls=false")
