@@ -1,5 +1,5 @@
 # Everything needs only the Go toolchain; race also needs a C compiler, which the race detector links.
-# Tests install what else they need from Debian (PostgreSQL, Chromium, Node.js) when root runs them.
+# Tests install what else they need from Debian (PostgreSQL, Chromium, Node.js, nginx) when root runs them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

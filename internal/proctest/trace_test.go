@@ -138,6 +138,49 @@ func TestTrace_UnrecordedOnesArePassedOn(t *testing.T) {
 	require.Empty(t, collector.Spans())
 }
 
+// What a process began is not forgotten with it: the attempt that a restart makes, and all that follows,
+// are in the same trace.
+func TestTrace_GoesOnAfterAKill(t *testing.T) {
+	collector, stub := otlptest.New(t), NewStub(t)
+	arrived := make(chan struct{}, 1)
+	stub.Handle("/hang", func(w http.ResponseWriter, r *http.Request, c *Call) {
+		if c.Nth > 1 {
+			_, _ = w.Write([]byte(`{}`))
+			return
+		}
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	})
+	data := DataFolder(t)
+	args := []string{"--otlp-endpoint", collector.URL, "--otlp-sample", "0"}
+	s := Start(t, Options{Data: data, Args: args})
+	r := s.Client().Must(t, http.MethodPost, "/run-dag/", fmt.Appendf(nil, `{"flow_name":"traced","run_name":"killed","tasks":[
+		{"name":"one","function":"api_call","params":{"config":{"url":"%[1]s/hang","method":"POST"}}},
+		{"name":"two","function":"api_call","params":{"config":{"url":"%[1]s/ok","method":"POST"}}}],"edges":[{"source":"one","target":"two"}]}`, stub.URL), "traceparent", clientParent+"01")
+	var started Started
+	require.NoError(t, r.JSON(&started))
+	<-arrived
+	s.Kill()
+	s = Start(t, Options{Data: data, Args: args})
+	status, _ := s.Client().End(t, started.TaskID)
+	require.Equal(t, "completed", status.Status)
+	s.Stop()
+
+	calls := stub.Calls()
+	require.Len(t, calls, 3)
+	for _, call := range calls {
+		require.Equal(t, clientTrace, call.Header.Get("Traceparent")[3:35])
+	}
+	attempts := collector.Named("attempt api_call")
+	require.NotEmpty(t, attempts)
+	last := attempts[len(attempts)-1]
+	require.Equal(t, clientTrace, last.Trace)
+	require.Equal(t, "two", last.Attributes["quipu.task"])
+	for _, span := range collector.Spans() {
+		require.Equal(t, clientTrace, span.Trace, span.Name)
+	}
+}
+
 // A message of a socket has no headers: its metadata carries the trace.
 func TestTrace_AGNT5MessagesCarryTheirs(t *testing.T) {
 	collector, stub := otlptest.New(t), NewStub(t)
