@@ -161,8 +161,12 @@ func (s *Server) append(ctx context.Context, to target, events []proposed) (outc
 	if len(events) == 0 {
 		return s.appendNothing(ctx, to)
 	}
+	ready := pending(events, to.id, s.opts.Clock())
+	if domain.AppendBytes(ready) > domain.AppendBytesMax {
+		return outcome{}, tooLarge(domain.AppendBytesMax) // the log counts what it adds to each event
+	}
 	if kind == anyRevision || kind == streamExists {
-		return s.appendAny(ctx, to, events)
+		return s.appendAny(ctx, to, events, ready)
 	}
 	expected := domain.NoStream
 	if kind == exact {
@@ -171,7 +175,6 @@ func (s *Server) append(ctx context.Context, to target, events []proposed) (outc
 		}
 		expected = domain.Revision(to.expected.revision)
 	}
-	ready := pending(events, to.id, s.opts.Clock())
 	done, err := s.appendAt(ctx, to.id, expected, ready)
 	if errors.Is(err, domain.ErrConflict) {
 		return s.wrong(ctx, to.id)
@@ -192,13 +195,12 @@ func (s *Server) appendAt(ctx context.Context, id domain.StreamID, expected doma
 const anyAttemptsMax = 100
 
 // appendAny appends at the head, wherever that is.
-func (s *Server) appendAny(ctx context.Context, to target, events []proposed) (outcome, error) {
+func (s *Server) appendAny(ctx context.Context, to target, events []proposed, ready []domain.Pending) (outcome, error) {
 	unlock, err := s.seen.lock(ctx, to.id)
 	if err != nil {
 		return outcome{}, domain.Wrap(domain.KindCanceled, "append to", string(to.id), err)
 	}
 	defer unlock()
-	ready := pending(events, to.id, s.opts.Clock())
 	for range anyAttemptsMax {
 		head, _, err := s.head(ctx, to.id)
 		if err != nil {

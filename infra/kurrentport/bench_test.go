@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -65,5 +66,38 @@ func BenchmarkAppend_64(b *testing.B) {
 			_, err := clients[w%connections](b.Context(), fmt.Sprintf("quipu.run-%d", w), expected, uuid.New())
 			return err
 		})
+	})
+	b.Run("batch", func(b *testing.B) {
+		p := porttest.Start(b, openLog(b, b.TempDir()))
+		call, err := raw(b, p).BatchAppend(b.Context())
+		require.NoError(b, err)
+		// One call for all: each stream's next append is sent when the one before is answered.
+		next, done := make([]uint64, appenders), 0
+		send := func(w int) {
+			id := stringID(uuid.New())
+			o := &streams.BatchAppendReq_Options{StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte(fmt.Sprintf("quipu.run-%d", w))}}
+			if o.ExpectedStreamPosition = (&streams.BatchAppendReq_Options_NoStream{}); next[w] > 0 {
+				o.ExpectedStreamPosition = &streams.BatchAppendReq_Options_StreamPosition{StreamPosition: next[w] - 1}
+			}
+			require.NoError(b, call.Send(&streams.BatchAppendReq{
+				CorrelationId: id, Options: o, IsFinal: true,
+				ProposedMessages: []*streams.BatchAppendReq_ProposedMessage{{Id: id, Metadata: metadataOf(), Data: data}},
+			}))
+		}
+		for w := range appenders {
+			send(w)
+		}
+		b.ResetTimer()
+		for ; done < b.N; done++ {
+			m, err := call.Recv()
+			require.NoError(b, err)
+			require.Nil(b, m.GetError())
+			var w int
+			_, err = fmt.Sscanf(string(m.GetStreamIdentifier().GetStreamName()), "quipu.run-%d", &w)
+			require.NoError(b, err)
+			next[w]++
+			send(w)
+		}
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
 	})
 }

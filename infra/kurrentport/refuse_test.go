@@ -94,6 +94,24 @@ func TestAppend_Size(t *testing.T) {
 	require.ErrorContains(t, err, "Maximum Append Size of 2000 Exceeded.")
 }
 
+// The log counts a little for each event: the largest append of many events is refused like any that
+// is too large.
+func TestAppend_SizeAsTheLogCounts(t *testing.T) {
+	c := raw(t, start(t))
+	var trailer metadata.MD
+	call, err := c.Append(deadline(t), grpc.Trailer(&trailer))
+	require.NoError(t, err)
+	_ = call.Send(options("orders-1", true))
+	for range domain.AppendEventsMax {
+		_ = call.Send(&streams.AppendReq{Content: &streams.AppendReq_ProposedMessage_{ProposedMessage: &streams.AppendReq_ProposedMessage{
+			Id: stringID(uuid.New()), Metadata: metadataOf(), Data: make([]byte, domain.AppendBytesMax/domain.AppendEventsMax-10),
+		}}})
+	}
+	_, err = call.CloseAndRecv()
+	require.Equal(t, codes.InvalidArgument, status.Code(err))
+	require.Equal(t, []string{"maximum-append-size-exceeded"}, trailer.Get("exception"))
+}
+
 func manyIDs(n int) (all []uuid.UUID) {
 	for range n {
 		all = append(all, uuid.New())
