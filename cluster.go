@@ -15,6 +15,7 @@ import (
 	"quipu/infra/postgres/cluster"
 	"quipu/infra/postgres/keys"
 	"quipu/infra/postgres/members"
+	"quipu/infra/postgres/snapshots"
 	"quipu/infra/vault"
 
 	pgblobs "quipu/infra/postgres/blobs"
@@ -36,6 +37,8 @@ type shared struct {
 	members *members.Members
 	// checkpoints is the pool of eventbus.Checkpoints.
 	checkpoints *cluster.Pool
+	// snapshots spare a node that starts a reading of the whole log.
+	snapshots *snapshots.Table
 }
 
 func (s *shared) close() (errs []error) {
@@ -44,6 +47,9 @@ func (s *shared) close() (errs []error) {
 	}
 	if s.checkpoints != nil {
 		s.checkpoints.Close()
+	}
+	if s.snapshots != nil {
+		errs = append(errs, s.snapshots.Close())
 	}
 	if s.blobs != nil {
 		errs = append(errs, s.blobs.Close())
@@ -138,6 +144,9 @@ func (s *server) joinCluster(ctx context.Context) (err error) {
 		s.members = commands.Alone(s.node)
 		return nil
 	}
+	if s.shared.snapshots, err = snapshots.Open(ctx, s.shared.db, s.log.ID()); err != nil {
+		return err
+	}
 	health := s.health.Part("members")
 	s.shared.members, err = members.Join(ctx, s.shared.db, members.Options{
 		Node: s.node, Log: s.log.ID(), Name: clip(s.nodeName()), Version: clip(version), Level: wire.Level, TTL: s.config.Cluster.Lease,
@@ -155,6 +164,14 @@ func (s *server) joinCluster(ctx context.Context) (err error) {
 	s.metrics.ClusterNodes(len(nodes.Owners), len(nodes.Alive))
 	s.members = s.shared.members
 	return nil
+}
+
+// snapshots is a port, nil for a node that is alone.
+func (s *server) snapshots() commands.Snapshots {
+	if s.shared.snapshots == nil {
+		return nil
+	}
+	return s.shared.snapshots
 }
 
 // nodeName is for people.

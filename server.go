@@ -18,11 +18,13 @@ import (
 	"quipu/commands/nodetypes"
 	"quipu/domain"
 	"quipu/eventbus"
+	"quipu/eventbus/intake"
 	"quipu/infra/backup"
 	"quipu/infra/clock"
 	"quipu/infra/config"
 	"quipu/infra/guard"
 	"quipu/infra/lifecycle"
+	"quipu/infra/nats/deltas"
 	"quipu/infra/outbound"
 	"quipu/infra/telemetry"
 	"quipu/infra/tracing"
@@ -56,6 +58,9 @@ type server struct {
 	checkpoints eventbus.Checkpoints
 	nats        *natsgo.Conn // nil without --nats; everything on NATS shares it
 	relays      []*relaying
+	webhooks    posting
+	commandsIn  *intake.Intake
+	deltas      *deltas.Bus
 	executor    *commands.Executor
 	channels    *commands.Channels
 	// definitions are the stored workflows.
@@ -100,6 +105,9 @@ func open(ctx context.Context, c config.Config, logger *slog.Logger) (_ *server,
 		return nil, err
 	}
 	s.buildReadSide()
+	if err := errors.Join(s.openWebhooks(ctx), s.openIntake()); err != nil {
+		return nil, err
+	}
 	if err := s.buildViews(ctx); err != nil {
 		return nil, err
 	}
@@ -161,7 +169,7 @@ func (s *server) buildWriteSide() error {
 	}
 	s.effects = eventbus.NewEffects(c.Effects.Max, s.logger)
 	s.executor = commands.NewExecutor(commands.Deps{
-		Node: s.node, Members: s.members, Log: log, Tails: s.tails, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
+		Node: s.node, Members: s.members, Snapshots: s.snapshots(), Log: log, Tails: s.tails, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
 		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(), Tracer: s.executorTracer(),
 	}, commands.Limits{
@@ -201,6 +209,7 @@ func (s *server) run(ctx context.Context) error {
 		{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
 	}
 	members = append(members, s.relayMembers()...)
+	members = append(members, s.outwardMembers()...)
 	members = append(members,
 		lifecycle.Member{Name: "channels", Run: func(_, work context.Context) error { return s.channels.Run(work, s.executor) }},
 		lifecycle.Member{Name: "executor", Run: s.runExecutor, Drain: s.executor.Drain},
@@ -255,7 +264,7 @@ func (s *server) drainHTTP(ctx context.Context) error {
 // close closes the stores; whatever was not opened is left out.
 func (s *server) close() error {
 	s.closeTracing()
-	errs := []error{s.closeBus()}
+	errs := []error{s.closeBus(), s.webhooks.close()}
 	if s.viewStore != nil {
 		errs = append(errs, s.viewStore.Close())
 	}

@@ -15,23 +15,24 @@ import (
 	"quipu/domain/run"
 )
 
-// Deps are the executor's collaborators; all are required but Node, Members, Tails, Logger, Hooks and Tracer.
+// Deps are the executor's collaborators; all are required but Node, Members, Snapshots, Tails, Logger, Hooks and Tracer.
 type Deps struct {
 	// Node is this process's incarnation, different at each start; "": one is made up.
-	Node     string
-	Members  Members // nil: this node is alone
-	Log      Log
-	Tails    Tails // of Log; nil: a start reads the whole log
-	Blobs    Blobs
-	Secrets  Secrets
-	Effects  Effects
-	Registry *node.Registry
-	Compute  run.Compute
-	Clock    Clock
-	IDs      IDs
-	Logger   *slog.Logger
-	Hooks    Hooks
-	Tracer   Tracer // nil: traces are passed on and not recorded
+	Node      string
+	Members   Members   // nil: this node is alone
+	Snapshots Snapshots // nil: a start reads the whole log
+	Log       Log
+	Tails     Tails // of Log; nil: a start reads the whole log
+	Blobs     Blobs
+	Secrets   Secrets
+	Effects   Effects
+	Registry  *node.Registry
+	Compute   run.Compute
+	Clock     Clock
+	IDs       IDs
+	Logger    *slog.Logger
+	Hooks     Hooks
+	Tracer    Tracer // nil: traces are passed on and not recorded
 }
 
 // Executor owns the active runs of this process. Create it with NewExecutor, start it with Run.
@@ -50,8 +51,9 @@ type Executor struct {
 	work    context.Context
 	wg      sync.WaitGroup // appends, loads, timers
 	ready   chan struct{}
-	// openIDs are all runs without an end, if there are several nodes; the follower's.
-	openIDs map[string]struct{}
+	// runs are all those without an end, if there are several nodes; the follower's, like snapshots.
+	runs      *openRuns
+	snapshots snapshots
 
 	draining    atomic.Bool
 	running     atomic.Int64  // effects handed over whose outcome is not stored yet
@@ -120,6 +122,7 @@ func NewExecutor(deps Deps, limits Limits) *Executor {
 	nodes, changed := e.deps.Members.Live()
 	e.nodes.Store(&nodes)
 	e.changed = changed
+	e.snapshots.busy = make(chan struct{}, 1)
 	e.sleepers.max = int64(max(e.limits.SleepingRunsMax, 0))
 	e.work, e.stop = context.WithCancelCause(context.Background())
 	e.runner = runner{registry: deps.Registry, node: e.node, ids: deps.IDs, clock: deps.Clock, hooks: deps.Hooks, logger: deps.Logger, tracer: deps.Tracer}

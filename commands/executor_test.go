@@ -35,6 +35,7 @@ type world struct {
 	clock       commands.Clock // the system's unless set
 	delta       func(commands.Delta)
 	awaits      func(runID, task, channel string, over bool)
+	snapshots   commands.Snapshots
 }
 
 func newWorld() *world {
@@ -62,7 +63,7 @@ func (w *world) startNode(t *testing.T, name string, members commands.Members, l
 		log, tails = w.through(log), nil // found by a scan, which meets the faults
 	}
 	e = commands.NewExecutor(commands.Deps{
-		Node: name, Members: members,
+		Node: name, Members: members, Snapshots: w.snapshots,
 		Log: log, Tails: tails, Blobs: w.blobs, Secrets: commands.Secrets{Vault: w.vault, Blobs: w.blobs}, Effects: effects,
 		Registry: registry, Compute: commands.Compute{Registry: registry, Blobs: w.blobs},
 		Clock: w.clock, IDs: clock.System{},

@@ -42,7 +42,7 @@ type OpenRun struct {
 func OpenRuns(ctx context.Context, deps Deps) ([]OpenRun, error) {
 	deps.IDs = clock.System{}
 	e := NewExecutor(deps, Limits{AppendRetryMax: time.Millisecond})
-	found, err := e.openRuns(ctx)
+	found, err := e.findRuns(ctx)
 	out := make([]OpenRun, len(found))
 	for i, r := range found {
 		out[i] = OpenRun{ID: r.id, Due: r.due}

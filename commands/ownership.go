@@ -53,10 +53,14 @@ func (e *Executor) takeUp(ctx context.Context) (mayWait []string, err error) {
 func (e *Executor) follow(after domain.Position) {
 	batches := make(chan Batch)
 	e.wg.Go(func() { e.feed(after, batches) })
+	e.snapshot(&e.snapshots, e.runs) // of what the start had to read
 	for {
 		select {
 		case b := <-batches:
 			e.brought(b.Events)
+			e.runs.at = max(e.runs.at, b.Position)
+			e.snapshots.read += len(b.Events)
+			e.snapshot(&e.snapshots, e.runs)
 		case <-e.changed:
 			e.regroup()
 		case <-e.work.Done():
@@ -98,16 +102,10 @@ func (e *Executor) brought(events []domain.Recorded) {
 		r := &events[i]
 		id := strings.TrimPrefix(string(r.Stream), RunStreamPrefix)
 		one := seen{runID: id, revision: r.Revision, over: wire.EndsRun(r.Type), mine: e.owns(id)}
-		switch {
-		case one.over:
-			delete(e.openIDs, id)
-		case r.Revision == 0:
-			one.runID = strings.Clone(id) // not the batch with it
-			e.openIDs[one.runID] = struct{}{}
-			if !one.mine {
-				// It may have been started here in the belief that it is this node's.
-				e.tell(one.runID, inDisown{runID: one.runID})
-			}
+		e.runs.note(r)
+		if r.Revision == 0 && !one.over && !one.mine {
+			// It may have been started here in the belief that it is this node's.
+			e.tell(id, inDisown{runID: id})
 		}
 		if one.mine || one.over {
 			shard := e.shardOf(id)
@@ -138,7 +136,7 @@ func (e *Executor) regroup() {
 		return
 	}
 	taken, given := 0, 0
-	for id := range e.openIDs {
+	for id := range e.runs.byID {
 		was, is := Owner(before.Owners, id) == e.node, e.owns(id)
 		switch {
 		case is && !was:

@@ -1,17 +1,13 @@
 package commands
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
 	"quipu/domain"
-	"quipu/domain/rawjson"
 	"quipu/domain/run"
 	"quipu/domain/wire"
 )
@@ -20,17 +16,13 @@ import (
 // the limit of active runs, the others in line behind them. Those that may only have to wait are
 // returned: a million sleepers must not stand in line before the runs that have something to do.
 func (e *Executor) recover(ctx context.Context) (mayWait []string, err error) {
-	open, err := e.openRuns(ctx)
+	open, err := e.findRuns(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("recover: %w", err)
 	}
-	e.openIDs = map[string]struct{}{}
 	far := e.deps.Clock.Now().Add(e.limits.SleepAfter).UnixMilli()
 	taken := 0
 	for _, r := range open {
-		if e.changed != nil {
-			e.openIDs[r.id] = struct{}{}
-		}
 		if !e.owns(r.id) {
 			continue
 		}
@@ -108,13 +100,6 @@ const scanPage = 4096
 
 const scanRetryFirst = 100 * time.Millisecond
 
-// openRun is a run without an end.
-type openRun struct {
-	id    string
-	began domain.Position
-	due   int64 // the latest instant it has waited for, in Unix milliseconds; 0 if none
-}
-
 // Tails answers what the whole log would have to be read for.
 type Tails interface {
 	// StreamsByLast returns the streams whose id starts with prefix and whose newest event is of a
@@ -123,12 +108,17 @@ type Tails interface {
 	StreamsByLast(ctx context.Context, prefix string, keep func(typ string) bool) ([]domain.StreamID, error)
 }
 
-// openRuns lists the runs without an end, in the order they started.
+// findRuns lists the runs without an end, in the order they started.
 //
 // A log that is not there yet is waited for: the processes of a machine start in any order.
-func (e *Executor) openRuns(ctx context.Context) ([]openRun, error) {
-	if e.deps.Tails == nil {
-		return e.scanRuns(ctx)
+func (e *Executor) findRuns(ctx context.Context) ([]openRun, error) {
+	if e.deps.Tails == nil || e.changed != nil {
+		found, read, err := e.scanRuns(ctx)
+		e.runs, e.snapshots.read = found, read
+		if err != nil {
+			return nil, err
+		}
+		return found.sorted(), nil
 	}
 	all, err := e.unended(ctx, func(string) bool { return true })
 	if err != nil {
@@ -195,66 +185,4 @@ func patiently[T any](ctx context.Context, e *Executor, read func() (T, error)) 
 			return v, err
 		}
 	}
-}
-
-// scanRuns is openRuns for a log that must be read from its beginning.
-func (e *Executor) scanRuns(ctx context.Context) ([]openRun, error) {
-	order := map[domain.StreamID]openRun{}
-	var after domain.Position
-	for {
-		page, err := patiently(ctx, e, func() ([]domain.Recorded, error) { return e.deps.Log.ReadAll(ctx, after, scanPage) })
-		if err != nil {
-			return nil, err
-		}
-		if len(page) == 0 {
-			return sortedRuns(order), nil
-		}
-		for i := range page {
-			r := &page[i]
-			after = r.Position
-			if !strings.HasPrefix(string(r.Stream), RunStreamPrefix) {
-				continue
-			}
-			switch {
-			case wire.EndsRun(r.Type):
-				delete(order, r.Stream)
-			case r.Revision == 0:
-				stream := strings.Clone(string(r.Stream)) // not the page with it
-				order[domain.StreamID(stream)] = openRun{id: strings.TrimPrefix(stream, RunStreamPrefix), began: r.Position}
-			case waitsUntil(r) > 0:
-				if run, ok := order[r.Stream]; ok {
-					run.due = max(run.due, waitsUntil(r))
-					order[r.Stream] = run
-				}
-			}
-		}
-	}
-}
-
-// waitsUntil reads until when a run may only have to wait after an event, 0 if it does not say.
-func waitsUntil(r *domain.Recorded) int64 {
-	field := "/due_at"
-	switch r.Type {
-	case wire.RunTaskRetryScheduled:
-		field = "/retry_at"
-	case wire.RunTimerSet:
-	case wire.RunApprovalRequested, wire.RunEventAwaited:
-		if _, ends := rawjson.Get(r.Data, field); !ends {
-			return never.UnixMilli()
-		}
-	case wire.RunPaused:
-		return never.UnixMilli()
-	default:
-		return 0
-	}
-	raw, _ := rawjson.Get(r.Data, field)
-	at, err := time.Parse(`"`+domain.TimeLayout+`"`, string(raw))
-	if err != nil {
-		return 0
-	}
-	return at.UnixMilli()
-}
-
-func sortedRuns(order map[domain.StreamID]openRun) []openRun {
-	return slices.SortedFunc(maps.Values(order), func(a, b openRun) int { return cmp.Compare(a.began, b.began) })
 }
