@@ -15,6 +15,8 @@ import (
 	"quipu/domain/workflow"
 	"quipu/eventbus"
 	"quipu/infra/embedded"
+	pgblobs "quipu/infra/postgres/blobs"
+	"quipu/infra/postgres/members"
 	"quipu/infra/telemetry"
 	"quipu/infra/tracing"
 	"quipu/projections"
@@ -29,14 +31,14 @@ func TestGuarantees_BoundsEqualTheConstants(t *testing.T) {
 	doc, err := os.ReadFile("docs/guarantees.md")
 	require.NoError(t, err)
 	for row, want := range map[string]string{
-		"events and bytes of one append":                             fmt.Sprintf("%d, %d KiB", domain.AppendEventsMax, domain.AppendBytesMax>>10),
-		"task starts per decision":                                   fmt.Sprint(domain.ReadyBatchMax),
-		"parallel tasks of one run":                                  thousands(domain.ParallelTasksMax),
-		"tasks and edges of a definition":                            thousands(domain.TasksMax) + ", 50,000",
-		"a workflow's description":                                   fmt.Sprintf("%d KiB", workflow.DescriptionBytesMax>>10),
-		"names":                                                      fmt.Sprintf("%d bytes", domain.NameBytesMax),
-		"nesting of JSON":                                            fmt.Sprintf("%d levels", domain.JSONDepthMax),
-		"payload field inside an event":                              fmt.Sprintf("%d KiB", domain.PayloadInlineBytesMax>>10),
+		"events and bytes of one append":  fmt.Sprintf("%d, %d KiB", domain.AppendEventsMax, domain.AppendBytesMax>>10),
+		"task starts per decision":        fmt.Sprint(domain.ReadyBatchMax),
+		"parallel tasks of one run":       thousands(domain.ParallelTasksMax),
+		"tasks and edges of a definition": thousands(domain.TasksMax) + ", 50,000",
+		"a workflow's description":        fmt.Sprintf("%d KiB", workflow.DescriptionBytesMax>>10),
+		"names":                           fmt.Sprintf("%d bytes", domain.NameBytesMax),
+		"nesting of JSON":                 fmt.Sprintf("%d levels", domain.JSONDepthMax),
+		"payload field inside an event":   fmt.Sprintf("%d KiB", domain.PayloadInlineBytesMax>>10),
 		"attempts a definition may ask for; lost with the process":   fmt.Sprintf("%d; %d", workflow.RetryAttemptsMax, domainrun.RecoveriesMax),
 		"timeout and retry delay a definition may ask for":           fmt.Sprintf("%d h each", workflow.RetryDelayMax/time.Hour),
 		"the templates of one task":                                  fmt.Sprintf("%s, %d KiB of expressions, %d MiB of results; data and steps as of one expression", thousands(expression.TemplatesMax), expression.TemplateSourceBytesMax>>10, expression.TemplateBytesMax>>20),
@@ -65,6 +67,8 @@ func TestGuarantees_BoundsEqualTheConstants(t *testing.T) {
 		"spans that wait for the collector; texts in one; traces that a commit is shown in": fmt.Sprintf("%s; %d characters; %d", thousands(tracing.QueueSpansMax), tracing.ValueBytesMax, tracing.TracesPerStepMax),
 		"events whose first frame is remembered; their age":                                 fmt.Sprintf("%s; %d minute", thousands(tracing.FramesSeenMax), tracing.FrameAgeMax/time.Minute),
 		"the error of a part in `/health/ready`":                                            fmt.Sprintf("%d KiB", telemetry.PartErrorBytesMax>>10),
+		"nodes that share a log":                                                            fmt.Sprint(members.NodesMax),
+		"a blob; its row in Postgres":                                                       fmt.Sprintf("%d MiB; %d MiB", pgblobs.BytesMaxDefault>>20, pgblobs.PartBytes>>20),
 		"outputs in one execution":                                                          fmt.Sprintf("%d MiB", history.ResultsBytesMaxDefault>>20),
 	} {
 		require.Contains(t, string(doc), "\n| "+row+" | "+want+" | ")

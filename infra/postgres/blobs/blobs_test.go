@@ -19,6 +19,7 @@ import (
 	"quipu/infra/postgres/blobs"
 	"quipu/infra/postgres/cluster"
 	"quipu/infra/postgres/pgtest"
+	"quipu/infra/postgres/poolertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -47,6 +48,15 @@ func TestBlobs_Contract(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Blobs pass through a pooler in transaction mode.
+func TestBlobs_BehindATransactionPooler(t *testing.T) {
+	sealingtest.Blobs(t, func(tb testing.TB) (sealing.Blobs, func() sealing.Blobs) {
+		url := poolertest.New(tb, pgtest.URL(tb), 4).URL
+		again := func() sealing.Blobs { return open(tb, url, blobs.Options{CacheBytesMax: -1}) }
+		return again(), again
+	})
 }
 
 func noise(n int) []byte {

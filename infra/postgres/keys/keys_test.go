@@ -20,6 +20,7 @@ import (
 	"quipu/infra/postgres/cluster"
 	"quipu/infra/postgres/keys"
 	"quipu/infra/postgres/pgtest"
+	"quipu/infra/postgres/poolertest"
 	"quipu/infra/vault"
 	"quipu/infra/vault/tabletest"
 )
@@ -28,10 +29,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(tb testing.TB, url string) *keys.Table {
 	tb.Helper()
+	return openWith(tb, url, keys.Options{})
+}
+
+func openWith(tb testing.TB, url string, o keys.Options) *keys.Table {
+	tb.Helper()
 	db, err := cluster.Open(tb.Context(), url, cluster.Options{})
 	require.NoError(tb, err)
 	require.NoError(tb, db.Migrate(tb.Context()))
-	table, err := keys.Open(tb.Context(), db, keys.Options{Timeout: 2 * time.Second})
+	table, err := keys.Open(tb.Context(), db, o)
 	require.NoError(tb, err)
 	tb.Cleanup(func() {
 		require.NoError(tb, table.Close())
@@ -43,6 +49,14 @@ func open(tb testing.TB, url string) *keys.Table {
 func TestTable_Contract(t *testing.T) {
 	tabletest.Run(t, func(tb testing.TB) (tabletest.Table, func() tabletest.Table, bool) {
 		url := pgtest.URL(tb)
+		return open(tb, url), func() tabletest.Table { return open(tb, url) }, true
+	})
+}
+
+// Keys pass through a pooler in transaction mode.
+func TestTable_BehindATransactionPooler(t *testing.T) {
+	tabletest.Run(t, func(tb testing.TB) (tabletest.Table, func() tabletest.Table, bool) {
+		url := poolertest.New(tb, pgtest.URL(tb), 4).URL
 		return open(tb, url), func() tabletest.Table { return open(tb, url) }, true
 	})
 }
@@ -141,7 +155,7 @@ func TestVault_DatabaseAway(t *testing.T) {
 	url := pgtest.Database(t, server)
 	master, err := vault.NewMaster(bytes.Repeat([]byte{9}, 32))
 	require.NoError(t, err)
-	table := open(t, url)
+	table := openWith(t, url, keys.Options{Timeout: 500 * time.Millisecond})
 	v, err := vault.New(master, table, vault.Options{})
 	require.NoError(t, err)
 	_, err = v.Seal(t.Context(), "run-1", "s1", []byte("x"))
