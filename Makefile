@@ -81,6 +81,7 @@ verify: test race lint ## what must pass before a change is shared
 .PHONY: verify-long
 verify-long: verify ## verify, 30,000 generated requests, 500 kills of the binary, longer fuzzing, each benchmark once
 	go test -count=1 -timeout 20m -run='^TestExplore' ./internal/explore -rapid.checks=500
+	WATERMILL_SUITE=long go test -count=1 -timeout 10m -run='^TestWatermillSuite' ./eventbus/logsub ./infra/nats ./infra/kafka
 	PROCTEST_KILLS=500 go test -count=1 -timeout 20m -run='^TestKill' ./internal/proctest
 	$(MAKE) fuzz TIME=2m
 	go test -run='^$$' -bench=. -benchtime=1x ./...

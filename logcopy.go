@@ -39,7 +39,8 @@ func copyLog(ctx context.Context, c config.LogCopy, logger *slog.Logger, stdout 
 	done, err := logcopy.Copy(ctx, source, target, logcopy.Options{Progress: progressPrinter(stdout), LeaveOut: leaveOut(c)})
 	took := clock.System{}.Now().Sub(began)
 	if err != nil {
-		return fmt.Errorf("log copy: %w; %d events copied in %.1f s; the same command goes on from there", err, done.Copied, took.Seconds())
+		fmt.Fprintf(stdout, "not complete: %d events found in the target, %d copied in %.1f s\n", done.Found, done.Copied, took.Seconds())
+		return fmt.Errorf("log copy: %w", err)
 	}
 	fmt.Fprintf(stdout, "copied log %s up to position %d to log %s: %d events in it, %d of them copied now in %d appends, %d of those chained; all compared with the source; %.1f s\n",
 		done.Source, done.SourceHead, done.Target, done.Events, done.Copied, done.Appends, done.Chained, took.Seconds())

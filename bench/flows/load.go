@@ -83,7 +83,9 @@ func (r Result) StepsPerSecond() float64 {
 
 // Load are closed loops: each starts a flow, waits for its end and starts the next.
 type Load struct {
-	Addr        string
+	Addr string
+	// Addrs, if set, are those of several servers, over which the loops are spread evenly.
+	Addrs       []string
 	Flow        Flow
 	Concurrency int
 	// The load ends after Duration, or when Flows have been started, whichever is set and first.
@@ -105,9 +107,13 @@ func (l Load) Run() (Result, error) {
 		started atomic.Int64
 	)
 	start := time.Now()
-	for range l.Concurrency {
+	for i := range l.Concurrency {
+		addr := l.Addr
+		if len(l.Addrs) > 0 {
+			addr = l.Addrs[i%len(l.Addrs)]
+		}
 		wg.Go(func() {
-			own, err := l.loop(start, &started)
+			own, err := l.loop(addr, start, &started)
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, own...)
@@ -125,8 +131,8 @@ func (l Load) Run() (Result, error) {
 	return r, first
 }
 
-func (l Load) loop(start time.Time, started *atomic.Int64) (took []time.Duration, err error) {
-	c, err := Dial(l.Addr)
+func (l Load) loop(addr string, start time.Time, started *atomic.Int64) (took []time.Duration, err error) {
+	c, err := Dial(addr)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -101,7 +102,9 @@ type Options struct {
 	Bin, Data string
 	// Profile is where a profiled build writes what is between BeginProfile and EndProfile.
 	Profile string
-	// Args go to serve beside the address and the data folder.
+	// Command is what the process does; empty: "serve".
+	Command []string
+	// Args go to the command beside the address and the data folder.
 	Args []string
 }
 
@@ -110,7 +113,12 @@ const readyTimeout = 2 * time.Minute
 
 // Start starts a server and returns when it is ready.
 func Start(o Options) (*Server, error) {
-	cmd := exec.Command(o.Bin, append([]string{"serve", "--addr=127.0.0.1:0", "--data=" + o.Data, "--log-format=json"}, o.Args...)...)
+	args := []string{"serve"}
+	if o.Command != nil {
+		args = slices.Clone(o.Command)
+	}
+	args = append(args, "--addr=127.0.0.1:0", "--data="+o.Data, "--log-format=json")
+	cmd := exec.Command(o.Bin, append(args, o.Args...)...)
 	if o.Profile != "" {
 		cmd.Env = append(os.Environ(), profileVariable+"="+o.Profile)
 	}
@@ -214,7 +222,7 @@ func (t *tail) follow(r io.Reader, addr chan<- string) {
 		line := scanner.Text()
 		t.lines.add(line)
 		var entry struct{ Msg, Addr string }
-		if strings.Contains(line, `"serving"`) && json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "serving" {
+		if strings.Contains(line, `"serving`) && json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "serving" {
 			addr <- entry.Addr
 		}
 	}
