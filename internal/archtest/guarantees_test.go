@@ -35,7 +35,7 @@ func testsThatExist(t *testing.T, root string) map[string]bool {
 func TestGuarantees_NameTestsThatExist(t *testing.T) {
 	root := filepath.Join("..", "..")
 	exists := testsThatExist(t, root)
-	for _, doc := range []string{"guarantees.md", "contract-tests.md", "testing.md", "kurrentdb.md"} {
+	for _, doc := range []string{"guarantees.md", "contract-tests.md", "testing.md", "kurrentdb.md", "kurrentdb-port.md"} {
 		b, err := os.ReadFile(filepath.Join(root, "docs", doc))
 		if err != nil {
 			t.Fatal(err)
