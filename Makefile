@@ -48,6 +48,10 @@ bench: ## measure the binary and its parts beside the machine's raw limits; ARGS
 bench-postgres: ## measure views in Postgres at 10,000,000 events; ARGS="-events 1000000" for less
 	go run ./bench -postgres $(ARGS)
 
+.PHONY: bench-cluster
+bench-cluster: ## measure one and three nodes on a log server, Postgres and NATS beside the embedded profile; ARGS="-seconds 60"
+	go run ./bench/cluster $(ARGS)
+
 .PHONY: microbench
 microbench: ## run the Go benchmarks; BENCH=regexp COUNT=n
 	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) ./...
@@ -79,9 +83,10 @@ format: ## format all Go files
 verify: test race lint ## what must pass before a change is shared
 
 .PHONY: verify-long
-verify-long: verify ## verify, 30,000 generated requests, 500 kills of the binary, longer fuzzing, each benchmark once
+verify-long: verify ## verify, 30,000 generated requests, 500 kills, 10,000 runs on a cluster, a copy of 1,000,000 events, longer fuzzing, each benchmark once
 	go test -count=1 -timeout 20m -run='^TestExplore' ./internal/explore -rapid.checks=500
 	WATERMILL_SUITE=long go test -count=1 -timeout 10m -run='^TestWatermillSuite' ./eventbus/logsub ./infra/nats ./infra/kafka
+	CLUSTERTEST_RUNS=10000 CLUSTERTEST_COPY_EVENTS=1000000 go test -count=1 -timeout 40m ./internal/clustertest
 	PROCTEST_KILLS=500 go test -count=1 -timeout 20m -run='^TestKill' ./internal/proctest
 	$(MAKE) fuzz TIME=2m
 	go test -run='^$$' -bench=. -benchtime=1x ./...
