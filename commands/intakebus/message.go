@@ -10,6 +10,7 @@ import (
 
 	"quipu/domain"
 	"quipu/domain/rawjson"
+	"quipu/domain/wire"
 )
 
 // The bounds of a message.
@@ -44,7 +45,7 @@ func refuse(kind domain.Kind, code, field, text string) error {
 
 // read takes a message apart. Errors: ErrInvalid, ErrUnprocessable.
 func read(header map[string]string, body []byte) (message, error) {
-	m := message{id: get(header, HeaderID), trace: traceparent(get(header, headerTrace))}
+	m := message{id: get(header, HeaderID), trace: wire.Traceparent(get(header, headerTrace))}
 	if err := checkJSON(body); err != nil {
 		return m, err
 	}
@@ -96,7 +97,7 @@ func (m *message) event(body []byte) error {
 	}
 	m.command = command
 	if trace, err := text(body, headerTrace); err == nil && trace != "" {
-		m.trace = traceparent(trace)
+		m.trace = wire.Traceparent(trace)
 	}
 	data, given := rawjson.Get(body, "/data")
 	if !given || rawjson.KindOf(data) != rawjson.Object {
@@ -157,17 +158,6 @@ func printable(s string) bool {
 		}
 	}
 	return true
-}
-
-// traceparent passes a W3C trace context on if it has the form of one.
-func traceparent(s string) string {
-	if len(s) != 55 || s[2] != '-' || s[35] != '-' || s[52] != '-' || strings.Count(s, "-") != 3 || strings.Trim(s, "0123456789abcdef-") != "" {
-		return ""
-	}
-	if s[:2] == "ff" || strings.Trim(s[3:35], "0") == "" || strings.Trim(s[36:52], "0") == "" {
-		return ""
-	}
-	return s
 }
 
 // key is 64 hex digits that stand for a message wherever and however often it comes.
