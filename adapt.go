@@ -103,11 +103,7 @@ func (s *server) executorHooks() commands.Hooks {
 		Effect: func(function string, took time.Duration, outcome string) {
 			s.metrics.EffectEnded(function, outcome, took)
 		},
-		Delta: func(d commands.Delta) {
-			s.hub.PublishEphemeral(commands.RunStream(d.RunID), readapi.Delta{
-				Task: d.Task, TaskID: d.TaskID, Attempt: d.Attempt, Seq: d.Seq, Text: d.Text, At: s.clock.Now(),
-			})
-		},
+		Delta: s.said,
 	}
 }
 
@@ -121,7 +117,10 @@ func outcome(err error) string {
 
 func (s *server) hubHooks() eventbus.Hooks {
 	return eventbus.Hooks{
-		Published: func(_ int, position domain.Position) { s.published.Store(uint64(position)) },
+		Published: func(_ int, position domain.Position) {
+			s.published.Store(uint64(position))
+			s.webhooks.wake()
+		},
 		Connected: func(after domain.Position) { s.published.Store(uint64(after)) },
 		Lagged:    s.metrics.SlowReader,
 		Disconnected: func(err error, retryIn time.Duration) {

@@ -34,6 +34,7 @@ func buildDocument() ([]byte, error) {
 		intakehttp.Operations(),
 		history.Operations(),
 		rootOperations(),
+		webhookOperations(),
 	)
 }
 

@@ -64,6 +64,7 @@ func (s *server) buildApp() {
 	readapi.RegisterBlobs(s.app, s.blobs)
 	s.registerHistory()
 	s.registerViewsAdmin()
+	s.registerWebhooksAdmin()
 	s.app.Get("/admin/nodes", s.nodes)
 	// Last of the sockets: its path takes in the others' (contract D2).
 	s.live.Register(s.app)
@@ -113,6 +114,7 @@ func (s *server) measureLag(c *fiber.Ctx) error {
 	}
 	s.measureViews(c.UserContext())
 	s.measureRelays(c.UserContext())
+	s.measureWebhooks(c.UserContext())
 	s.metrics.Health(s.health.Ready(c.UserContext()))
 	return c.Next()
 }

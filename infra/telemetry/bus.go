@@ -14,6 +14,7 @@ type busMetrics struct {
 	intake       *prometheus.CounterVec
 	intakeRetry  *prometheus.CounterVec
 	deltas       *prometheus.CounterVec
+	webhook      *prometheus.HistogramVec
 }
 
 func (m *Metrics) addBus() {
@@ -25,6 +26,7 @@ func (m *Metrics) addBus() {
 	m.bus.intake = m.counterVec("intake_messages_total", "Messages of the intake's topic that are over: done or dead_letter.", "command", "outcome")
 	m.bus.intakeRetry = m.counterVec("intake_retries_total", "Tries of the intake that failed and are repeated.", "command")
 	m.bus.deltas = m.counterVec("deltas_total", "Pieces of models' words between nodes: sent, told, or why they were dropped; live only, what is recorded is whole.", "outcome")
+	m.addWebhooks()
 }
 
 // RelayDone counts events that a relay is done with.

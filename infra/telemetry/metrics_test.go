@@ -55,6 +55,7 @@ func use(m *Metrics) {
 	m.IntakeHandled("run.start", "done")
 	m.IntakeRetried("run.start")
 	m.Deltas("sent", 2)
+	m.WebhookAttempted("orders", "taken", time.Second)
 	m.TraceSpans(SpansEnded, 3)
 	m.TraceSpans(SpansExported, 2)
 	m.PortCalled("Append", "OK", time.Millisecond)
