@@ -222,7 +222,7 @@ func (t *tail) follow(r io.Reader, addr chan<- string) {
 		line := scanner.Text()
 		t.lines.add(line)
 		var entry struct{ Msg, Addr string }
-		if strings.Contains(line, `"serving`) && json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "serving" {
+		if strings.Contains(line, `"serving`) && json.Unmarshal([]byte(line), &entry) == nil && (entry.Msg == "serving" || entry.Msg == "serving a log") {
 			addr <- entry.Addr
 		}
 	}
