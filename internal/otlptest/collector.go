@@ -27,6 +27,7 @@ type Span struct {
 	Failed            bool
 	Attributes        map[string]string // numbers in decimal
 	Links             []Link
+	Instance          string // of the process that sent it
 }
 
 // Link leads to another span.
@@ -83,7 +84,9 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.names = attributes(resource.Resource.GetAttributes())
 		for _, scope := range resource.ScopeSpans {
 			for _, s := range scope.Spans {
-				c.spans = append(c.spans, span(s))
+				one := span(s)
+				one.Instance = c.names["service.instance.id"]
+				c.spans = append(c.spans, one)
 			}
 		}
 	}
