@@ -88,7 +88,7 @@ func (s *server) openBus(ctx context.Context) error {
 			Key: func(m *message.Message) string { return m.Metadata[relay.MetadataPartitionKey] },
 		})
 		if err != nil {
-			return fmt.Errorf("Kafka (see --kafka and what goes with it): %w", err)
+			return fmt.Errorf("publish to Kafka (see --kafka and what goes with it): %w", err)
 		}
 		if err := s.addRelay("kafka", p); err != nil {
 			return err

@@ -57,7 +57,7 @@ func (o StreamOptions) Validate() error {
 		errs = append(errs, errors.New("the bounds AgeMax, BytesMax, MessagesMax and Duplicates must not be negative"))
 	}
 	if o.Replicas < 1 || o.Replicas > ReplicasMax {
-		errs = append(errs, fmt.Errorf("Replicas is %d, 1..%d are allowed", o.Replicas, ReplicasMax))
+		errs = append(errs, fmt.Errorf("the number of replicas is %d, 1..%d are allowed", o.Replicas, ReplicasMax))
 	}
 	return errors.Join(errs...)
 }
