@@ -115,6 +115,7 @@ func (s *server) measureLag(c *fiber.Ctx) error {
 	s.measureViews(c.UserContext())
 	s.measureRelays(c.UserContext())
 	s.measureWebhooks(c.UserContext())
+	s.measureOwned()
 	s.metrics.Health(s.health.Ready(c.UserContext()))
 	return c.Next()
 }

@@ -47,6 +47,7 @@ func use(m *Metrics) {
 	m.ViewsFailed("unavailable")
 	m.ClusterNodes(2, 3)
 	m.LeaseRenewed("ok", time.Millisecond)
+	m.Owned("projector:views", true)
 	m.RelayDone("nats", 4)
 	m.RelayRetried("nats")
 	m.RelayFailed("nats")
@@ -101,6 +102,7 @@ func TestMetrics_WhatIsCountedIsServed(t *testing.T) {
 		`quipu_feed_lag_seconds{consumer="runs"} 1.5`,
 		`quipu_http_request_duration_seconds_count{method="GET",route="/api/executions/:id",status="200"} 1`,
 		`quipu_trace_spans_total{outcome="ended"} 3`,
+		`quipu_owned{work="projector:views"} 1`,
 		`quipu_relay_events_total{relay="nats"} 4`,
 		`quipu_poison_messages{list="webhooks"} 6`,
 		`quipu_deltas_total{outcome="sent"} 2`,

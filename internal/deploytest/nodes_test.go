@@ -94,13 +94,19 @@ func TestCompose_NodesServeTogether(t *testing.T) {
 	refused, err := through.Do(t.Context(), http.MethodGet, "/api/executions", nil)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusUnauthorized, refused.Status)
+	owners := 0
 	for _, n := range []int{0, 2} {
 		ready, err := nodes[n].Client().Do(t.Context(), http.MethodGet, "/health/ready", nil, key...)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, ready.Status, string(ready.Body))
 		require.Contains(t, string(ready.Body), `"members":{"status":"ok"}`)
-		nodes[n].Stop()
+		metrics, err := nodes[n].Client().Do(t.Context(), http.MethodGet, "/metrics", nil, key...)
+		require.NoError(t, err)
+		owners += strings.Count(string(metrics.Body), `quipu_owned{work="projector:views"} 1`)
 	}
+	require.Equal(t, 1, owners, "one node keeps the views")
+	nodes[0].Stop()
+	nodes[2].Stop()
 	instances := map[string]bool{}
 	for _, span := range collector.Spans() {
 		instances[span.Instance] = true
