@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc/codes"
@@ -235,9 +234,4 @@ func (r *reading) window(ctx context.Context, after, before domain.Position) ([]
 		after = page[len(page)-1].Position
 	}
 	return window, nil
-}
-
-// ofStream reports whether e is of the stream that a prefix of the same name was asked for.
-func ofStream(e *domain.Recorded, id domain.StreamID) bool {
-	return len(e.Stream) == len(id) && strings.HasPrefix(string(e.Stream), string(id))
 }

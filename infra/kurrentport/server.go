@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"quipu/commands"
+	"quipu/domain"
 )
 
 // Server speaks the protocol over one log. Make it with New, give it a listener with Serve, end it
@@ -25,12 +26,13 @@ import (
 type Server struct {
 	streams.UnimplementedStreamsServer
 
-	log   commands.Log
-	opts  Options
-	names names
-	auth  auth
-	seen  *seen
-	grpc  *grpc.Server
+	log      commands.Log
+	opts     Options
+	names    names
+	auth     auth
+	seen     *seen
+	watchers watchers
+	grpc     *grpc.Server
 
 	mu     sync.Mutex
 	calls  map[*call]struct{}
@@ -46,6 +48,7 @@ func New(log commands.Log, o Options) (*Server, error) {
 	s := &Server{
 		log: log, opts: o, names: names{o.Prefix}, auth: newAuth(o),
 		seen: newSeen(seenEventsMax), calls: map[*call]struct{}{},
+		watchers: watchers{log: log, byStream: map[domain.StreamID]map[*watcher]struct{}{}},
 	}
 	options := []grpc.ServerOption{
 		grpc.MaxConcurrentStreams(uint32(o.StreamsMax)),

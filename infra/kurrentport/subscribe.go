@@ -2,7 +2,6 @@ package kurrentport
 
 import (
 	"context"
-	"math"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc/codes"
@@ -19,11 +18,10 @@ const fallsBehind = 4096
 // for it: what it has not taken yet is read from the log.
 type following struct {
 	*reading
-	log  commands.Log
-	id   domain.StreamID // "" for $all
-	next domain.Revision // of the stream; what is below was sent
+	log commands.Log
 
-	live       bool
+	live bool // the reader was told that it has caught up
+	// Of $all:
 	considered domain.Position // up to here everything was sent or left out
 	told       domain.Position // of the last checkpoint
 }
@@ -79,58 +77,6 @@ func (f *following) followAll(ctx context.Context, o *streams.ReadReq_Options_Al
 		return err
 	}
 	return f.follow(ctx, after, f.filter.logPrefix(f.encoder.names))
-}
-
-// followStream sends what a stream holds from the revision after the given one.
-func (f *following) followStream(ctx context.Context, o *streams.ReadReq_Options_StreamOptions) error {
-	id, err := f.readable(o)
-	if err != nil {
-		return err
-	}
-	if id == "" {
-		return refuse(codes.Unimplemented, "stream metadata is not kept: there is nothing to subscribe to")
-	}
-	f.id = id
-	// Everything up to here is read from the stream, everything after it from the log.
-	head, err := f.log.Head(ctx)
-	if err != nil {
-		return err
-	}
-	switch v := o.GetRevisionOption().(type) {
-	case *streams.ReadReq_Options_StreamOptions_Revision:
-		if v.Revision >= math.MaxInt64 {
-			return refuse(codes.InvalidArgument, "options.stream.revision: is too large")
-		}
-		f.next = domain.Revision(v.Revision) + 1
-	case *streams.ReadReq_Options_StreamOptions_Start:
-	case *streams.ReadReq_Options_StreamOptions_End:
-		last, _, err := f.server.head(ctx, id)
-		if err != nil {
-			return err
-		}
-		f.next = last + 1
-	default:
-		return refuse(codes.InvalidArgument, "options.stream.revision_option: is missing")
-	}
-	if err := f.confirm(); err != nil {
-		return err
-	}
-	for {
-		page, err := f.log.ReadStream(ctx, id, f.next, readPage)
-		if domain.KindOf(err) == domain.KindNotFound && err != nil {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if len(page) == 0 {
-			break
-		}
-		if err := f.sendAll(page); err != nil {
-			return err
-		}
-	}
-	return f.follow(ctx, head, string(id))
 }
 
 // follow sends what passes after a position, for as long as ctx lasts.
@@ -196,22 +142,15 @@ func (f *following) goLive() error {
 func (f *following) sendAll(events []domain.Recorded) error {
 	for i := range events {
 		e := &events[i]
-		if f.id != "" {
-			if !ofStream(e, f.id) || e.Revision < f.next {
-				continue
-			}
-			f.next = e.Revision + 1
-		} else if !f.filter.matches(e, f.encoder.names) {
+		if !f.filter.matches(e, f.encoder.names) {
 			continue
 		}
 		if err := f.stream.Send(f.encoder.response(e)); err != nil {
 			return err
 		}
-		if f.id == "" {
-			f.considered = e.Position
-			if err := f.checkpoint(); err != nil {
-				return err
-			}
+		f.considered = e.Position
+		if err := f.checkpoint(); err != nil {
+			return err
 		}
 	}
 	return nil

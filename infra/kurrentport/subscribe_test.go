@@ -13,6 +13,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"quipu/infra/kurrentport"
+	"quipu/infra/kurrentport/porttest"
 )
 
 // fill appends n events over the streams in turn, of two types in turn.
@@ -335,4 +340,36 @@ func TestBatchAppend_Deadlines(t *testing.T) {
 	got, err := single(raw(t, p))(ctx, "orders-1", noStream{}, uuid.New())
 	require.NoError(t, err)
 	require.Equal(t, "0@1", got)
+}
+
+// Hundreds of subscriptions to streams, most of which rest: each gets its own events, and when the log is
+// closed all of them end, those of streams as those of $all.
+func TestSubscribe_ManyStreams(t *testing.T) {
+	log := openLog(t, t.TempDir())
+	p := porttest.Start(t, log, func(o *kurrentport.Options) { o.StreamsMax = 1000 })
+	c := official(t, p.URL())
+	const streamsOpen = 400
+	var subscriptions []*esdb.Subscription
+	for i := range streamsOpen {
+		s, err := c.SubscribeToStream(deadline(t), fmt.Sprintf("orders-%d", i), esdb.SubscribeToStreamOptions{From: esdb.Start{}})
+		require.NoError(t, err)
+		defer s.Close()
+		require.Equal(t, []string{"live"}, take(t, s, 1))
+		subscriptions = append(subscriptions, s)
+	}
+	all, err := c.SubscribeToAll(deadline(t), esdb.SubscribeToAllOptions{From: esdb.End{}})
+	require.NoError(t, err)
+	defer all.Close()
+	fill(t, c, 6, "orders-7", "orders-399", "orders-0")
+	require.Equal(t, []string{"event 0", "event 3"}, take(t, subscriptions[7], 2))
+	require.Equal(t, []string{"event 1", "event 4"}, take(t, subscriptions[399], 2))
+	require.Equal(t, []string{"event 2", "event 5"}, take(t, subscriptions[0], 2))
+	require.NoError(t, log.Close())
+	for _, s := range append(subscriptions[:10], all) {
+		e := s.Recv()
+		for e.SubscriptionDropped == nil {
+			e = s.Recv()
+		}
+		require.Equal(t, codes.Unavailable, status.Code(e.SubscriptionDropped.Error))
+	}
 }
