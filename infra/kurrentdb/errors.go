@@ -70,7 +70,7 @@ var byStatus = map[codes.Code]fault{
 	codes.Unimplemented:      byCode[esdb.ErrorCodeUnsupportedFeature],
 }
 
-const sizeHint = "the server refuses the call; its MaxAppendSize must be at least 1 MiB"
+const sizeHint = "the server refuses the call; should that be for its size, MaxAppendSize must be at least 1 MiB"
 
 // byText is the last resort: the library wraps some errors in text alone.
 var byText = []struct {

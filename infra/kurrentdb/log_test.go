@@ -1,6 +1,7 @@
 package kurrentdb_test
 
 import (
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -32,19 +33,35 @@ func open(tb testing.TB, o kurrentdb.Options) *kurrentdb.Log {
 }
 
 // The contract of logs, over a socket to the port that speaks the protocol, with the limit of streams that
-// the real server has.
+// the real server has; and over a real server, if QUIPU_TEST_KURRENTDB_URL names one, where each log has a
+// prefix of its own.
 func TestLog_Contract(t *testing.T) {
-	var urls sync.Map // of each log
-	logtest.Run(t, func(tb testing.TB) commands.Log {
-		port := porttest.Start(tb, memory.NewLog())
-		log := open(tb, options(port.URL()))
-		urls.Store(log, port.URL())
-		return log
-	}, logtest.Capabilities{Durable: true, Reopen: func(tb testing.TB, log commands.Log) commands.Log {
-		require.NoError(tb, log.Close())
-		url, _ := urls.Load(log)
-		again := open(tb, options(url.(string)))
-		urls.Store(again, url)
-		return again
-	}})
+	servers := map[string]func(tb testing.TB) kurrentdb.Options{
+		"port": func(tb testing.TB) kurrentdb.Options { return options(porttest.Start(tb, memory.NewLog()).URL()) },
+	}
+	if url := os.Getenv("QUIPU_TEST_KURRENTDB_URL"); url != "" {
+		servers["server"] = func(testing.TB) kurrentdb.Options {
+			o := options(url)
+			o.Prefix, o.CallTimeout, o.OpenTimeout = "quipu-test-"+clock.System{}.NewID()+".", 20*time.Second, time.Minute
+			return o
+		}
+	}
+	for name, server := range servers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var opened sync.Map // options of each log
+			logtest.Run(t, func(tb testing.TB) commands.Log {
+				o := server(tb)
+				log := open(tb, o)
+				opened.Store(log, o)
+				return log
+			}, logtest.Capabilities{Durable: true, SlowOpen: name != "port", Reopen: func(tb testing.TB, log commands.Log) commands.Log {
+				require.NoError(tb, log.Close())
+				o, _ := opened.Load(log)
+				again := open(tb, o.(kurrentdb.Options))
+				opened.Store(again, o)
+				return again
+			}})
+		})
+	}
 }

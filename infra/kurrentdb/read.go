@@ -11,10 +11,8 @@ import (
 	"quipu/domain"
 )
 
-// scanEvents bounds the events, of others too, that one reading of $all asks for; backwards fewer do, since
-// the newest event is mostly one of ours.
 const (
-	scanEventsMin = 64
+	// scanEventsMax bounds the events, of others too, that one reading of $all asks for.
 	scanEventsMax = 2048
 	// endRevision is above any revision of ours: a reading from there begins at the end, whatever a server
 	// makes of numbers that large.
@@ -136,8 +134,8 @@ func (l *Log) ReadAll(ctx context.Context, after domain.Position, max int) ([]do
 	}
 	from := l.cursorAt(after)
 	var p page
-	for {
-		s, err := l.scan(ctx, from, &p, max)
+	for count := wanted(max); ; count = min(2*count, scanEventsMax+1) {
+		s, err := l.scan(ctx, from, &p, max, count)
 		if errors.Is(err, domain.ErrRefused) {
 			// A server may take a position that it never gave out for a mistake, as it does beyond the end.
 			if head, headErr := l.Head(ctx); headErr == nil && after >= head {
@@ -174,11 +172,15 @@ type scanned struct {
 	end  bool // there was nothing more
 }
 
-// scan reads on from a place in $all and adds what is ours to p, one bounded reading.
-func (l *Log) scan(ctx context.Context, from cursor, p *page, max int) (scanned, error) {
+// wanted is how many events a reading asks for that is to find n of ours: the one at its beginning is not
+// among them. The server sends ahead what is never taken, so that more is asked for only beside others.
+func wanted(n int) int { return min(n, scanEventsMax) + 1 }
+
+// scan reads on from a place in $all and adds what is ours to p: one reading of at most count events.
+func (l *Log) scan(ctx context.Context, from cursor, p *page, max, count int) (scanned, error) {
 	ctx, cancel := l.limited(ctx)
 	defer cancel()
-	count := uint64(min(scanEventsMax, scanEventsMin+2*(max-len(p.events))))
+	count = min(count, scanEventsMax+1)
 	type found struct {
 		scanned
 		page
@@ -189,11 +191,11 @@ func (l *Log) scan(ctx context.Context, from cursor, p *page, max int) (scanned,
 		if from.begun {
 			o.From = esdb.Position{Commit: from.commit, Prepare: from.commit}
 		}
-		reading, err := c.ReadAll(ctx, o, count)
+		reading, err := c.ReadAll(ctx, o, uint64(count))
 		if err != nil {
 			return f, err
 		}
-		seen, more := uint64(0), true
+		seen, more := 0, true
 		_, err = drain(reading, func(e *esdb.RecordedEvent) bool {
 			seen++
 			if from.begun && e.Position.Commit <= from.commit {

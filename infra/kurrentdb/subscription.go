@@ -20,6 +20,7 @@ type subscription struct {
 	prefix string
 	after  domain.Position
 	at     cursor // the place in $all that after has come to, or beyond through what others wrote
+	count  int    // how many events to read at once: more while they are of others
 	closed chan struct{}
 	once   sync.Once
 }
@@ -37,7 +38,7 @@ func (l *Log) Subscribe(ctx context.Context, after domain.Position, prefix strin
 	if l.closed() {
 		return nil, closedError("subscribe to", "log")
 	}
-	return &subscription{log: l, prefix: strings.Clone(prefix), after: after, at: l.cursorAt(after), closed: make(chan struct{})}, nil
+	return &subscription{log: l, prefix: strings.Clone(prefix), after: after, at: l.cursorAt(after), count: wanted(batchEventsMax), closed: make(chan struct{})}, nil
 }
 
 // Close implements commands.Subscription.
@@ -141,7 +142,7 @@ func (s *subscription) fromServer(ctx context.Context) (commands.Batch, error) {
 		return commands.Batch{}, nil
 	}
 	var p page
-	done, err := s.log.scan(ctx, s.at, &p, batchEventsMax)
+	done, err := s.log.scan(ctx, s.at, &p, batchEventsMax, s.count)
 	if err != nil {
 		return commands.Batch{}, err
 	}
@@ -151,8 +152,10 @@ func (s *subscription) fromServer(ctx context.Context) (commands.Batch, error) {
 			// The ring is ahead of what this read found, so a reading that lags answered it.
 			return commands.Batch{}, domain.E(domain.KindUnavailable, "follow", "log", "the server shows less than it did before")
 		}
+		s.count = min(2*s.count, scanEventsMax+1)
 		return commands.Batch{}, nil
 	}
+	s.count = wanted(batchEventsMax)
 	b := s.batch(p.events)
 	f := s.log.feed
 	f.mu.Lock()
