@@ -22,11 +22,12 @@ func TestCluster_KillsAndCutNetworks(t *testing.T) {
 	l := newLoad(t, c, seed)
 	ctx, cancel := context.WithCancel(t.Context())
 	var chaos sync.WaitGroup
-	var killed, cut int
+	var killed int
+	var cut map[string]int
 	chaos.Go(func() { killed = c.killNodes(ctx, rand.New(rand.NewPCG(uint64(seed), 100))) })
 	chaos.Go(func() { cut = c.cutNetworks(ctx, rand.New(rand.NewPCG(uint64(seed), 101))) })
 	began := time.Now()
-	l.post(*runsFlag, 16)
+	l.post(*runsFlag, min(16+*runsFlag/500, 40))
 	took := time.Since(began)
 	cancel()
 	chaos.Wait()
@@ -38,7 +39,7 @@ func TestCluster_KillsAndCutNetworks(t *testing.T) {
 	l.verifyViews()
 	c.stop()
 	l.check()
-	t.Logf("%d runs were started in %s while nodes were killed %d times and networks cut %d times", len(l.runs), took.Round(time.Millisecond), killed, cut)
+	t.Logf("%d runs were started in %s while nodes were killed %d times and networks failed so often: %v", len(l.runs), took.Round(time.Millisecond), killed, cut)
 }
 
 // killNodes kills and restarts random nodes until ctx ends; then all are started.
@@ -64,12 +65,14 @@ func (c *cluster) killNodes(ctx context.Context, r *rand.Rand) (kills int) {
 	return kills
 }
 
-// cutNetworks makes networks worse, one after the other, until ctx ends.
-func (c *cluster) cutNetworks(ctx context.Context, r *rand.Rand) (cuts int) {
-	for proctest.Pause(ctx, time.Duration(100+r.IntN(400))*time.Millisecond) {
+// cutNetworks makes networks worse, one after the other, until ctx ends, and counts which.
+func (c *cluster) cutNetworks(ctx context.Context, r *rand.Rand) map[string]int {
+	cuts := map[string]int{}
+	for i := 0; proctest.Pause(ctx, time.Duration(100+r.IntN(400))*time.Millisecond); i++ {
 		n := c.nodes[r.IntN(len(c.nodes))]
-		link := n.links()[r.IntN(len(linkNames))]
-		cuts++
+		kind := i % len(linkNames) // each in its turn
+		link := n.links()[kind]
+		cuts[linkNames[kind]]++
 		switch r.IntN(5) {
 		case 0:
 			link.Cut()

@@ -108,7 +108,7 @@ func (n *node) start() *proctest.Server {
 	args := []string{
 		"--log", "esdb://" + n.log.Addr() + "?tls=false",
 		"--cluster", database.String(), "--views", database.String(),
-		"--node-name", n.name, "--master-key-file", n.c.master,
+		"--nats", "nats://" + n.nats.Addr(), "--node-name", n.name, "--master-key-file", n.c.master,
 		"--lao-replay-window", "10m",
 	}
 	s := proctest.Start(n.c.t, proctest.Options{Data: n.data, Addr: n.fixed, Args: append(args, n.args...)})
