@@ -52,8 +52,8 @@ func (s *server) openIntake() error {
 	s.commandsIn = intake.New(intake.Deps{
 		Subscribe:   func(ctx context.Context) (<-chan *message.Message, error) { return sub.Subscribe(ctx, topic) },
 		DeadLetters: dead, DeadTopic: topic + deadSuffix,
-		Parse: func(header map[string]string, body []byte) (intake.Command, error) {
-			c, err := in.Parse(header, body)
+		Parse: func(id string, header map[string]string, body []byte) (intake.Command, error) {
+			c, err := in.Parse(id, header, body)
 			return intake.Command{Name: c.Name, Key: c.Key, Do: c.Do}, err
 		},
 		Passing: intakebus.Passing,

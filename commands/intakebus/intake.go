@@ -98,10 +98,11 @@ var parsers = map[string]parser{
 // names lists them for messages.
 const names = "approve, cancel, pause, publish, reject, resume, run-dag, signal, start"
 
-// Parse reads a message. header holds its headers, names in any case; body is kept.
+// Parse reads a message. id is the transport's (HeaderID), which counts where the message is no CloudEvent;
+// header holds its headers, names in any case; body is kept.
 // Errors: ErrInvalid or ErrUnprocessable naming the field; what they say holds no value of the message.
-func (i *Intake) Parse(header map[string]string, body []byte) (Command, error) {
-	m, err := read(header, body)
+func (i *Intake) Parse(id string, header map[string]string, body []byte) (Command, error) {
+	m, err := read(id, header, body)
 	if err != nil {
 		return Command{}, err
 	}

@@ -81,7 +81,7 @@ func (w *world) restart() { w.stop(); w.start() }
 // do carries one message out.
 func (w *world) do(id, body string) error {
 	w.t.Helper()
-	c, err := w.intake.Parse(map[string]string{intakebus.HeaderID: id}, []byte(body))
+	c, err := w.intake.Parse(id, nil, []byte(body))
 	if err != nil {
 		return err
 	}
@@ -234,14 +234,14 @@ func TestParse_BadMessages(t *testing.T) {
 		`{"specversion":"1.0","id":"a","source":"b","type":"quipu.command.cancel"}`:           "/data",
 		`{"specversion":"1.0","id":"é","source":"b","type":"quipu.command.cancel","data":{}}`: "id",
 	} {
-		_, err := w.intake.Parse(map[string]string{"nats-msg-id": "id"}, []byte(body))
+		_, err := w.intake.Parse("id", nil, []byte(body))
 		e, ok := errors.AsType[*domain.Error](err)
 		require.True(t, ok, "%.80s: %v", body, err)
 		require.Equal(t, field, e.Field, "%.80s: %v", body, err)
 		require.NotEmpty(t, e.Code, "%.80s", body)
 		require.False(t, intakebus.Passing(err))
 	}
-	_, err := w.intake.Parse(nil, []byte(`{"command":"cancel","execution_id":"a"}`))
+	_, err := w.intake.Parse("", nil, []byte(`{"command":"cancel","execution_id":"a"}`))
 	require.Equal(t, "ID_MISSING", code4(err))
 }
 
@@ -250,7 +250,7 @@ func TestParse_KeysFollowTheRun(t *testing.T) {
 	w := newWorld(t)
 	key := func(id, body string) string {
 		t.Helper()
-		c, err := w.intake.Parse(map[string]string{intakebus.HeaderID: id}, []byte(body))
+		c, err := w.intake.Parse(id, nil, []byte(body))
 		require.NoError(t, err)
 		return c.Key
 	}
@@ -273,7 +273,7 @@ func FuzzParse(f *testing.F) {
 	require.NoError(f, err)
 	intake := &intakebus.Intake{Runs: (*commands.Executor)(nil), Registry: registry, Timeout: time.Second} // nothing is carried out
 	f.Fuzz(func(t *testing.T, id, body string) {
-		c, err := intake.Parse(map[string]string{intakebus.HeaderID: id}, []byte(body))
+		c, err := intake.Parse(id, nil, []byte(body))
 		if err != nil {
 			require.False(t, intakebus.Passing(err), "%v", err)
 			return

@@ -24,7 +24,7 @@ const (
 // TypePrefix begins the type of a CloudEvent that is a command; the command's name follows.
 const TypePrefix = "quipu.command."
 
-// HeaderID is the header of a message's id, which JetStream knows too.
+// HeaderID is the header in which NATS carries a message's id.
 const HeaderID = "Nats-Msg-Id"
 
 // headerTrace carries a W3C trace context.
@@ -44,8 +44,8 @@ func refuse(kind domain.Kind, code, field, text string) error {
 }
 
 // read takes a message apart. Errors: ErrInvalid, ErrUnprocessable.
-func read(header map[string]string, body []byte) (message, error) {
-	m := message{id: get(header, HeaderID), trace: wire.Traceparent(get(header, headerTrace))}
+func read(id string, header map[string]string, body []byte) (message, error) {
+	m := message{id: id, trace: wire.Traceparent(get(header, headerTrace))}
 	if err := checkJSON(body); err != nil {
 		return m, err
 	}

@@ -65,8 +65,9 @@ type Deps struct {
 	// DeadLetters takes what cannot be carried out, durably before Publish returns.
 	DeadLetters message.Publisher
 	DeadTopic   string
-	// Parse reads a message. Errors: what is wrong with it, which time does not mend.
-	Parse func(header map[string]string, body []byte) (Command, error)
+	// Parse reads a message; id is its UUID, "" if its publisher gave it none. Errors: what is wrong with it,
+	// which time does not mend.
+	Parse func(id string, header map[string]string, body []byte) (Command, error)
 	// Passing reports whether a command that failed with err may succeed later.
 	Passing func(err error) bool
 	// Owns reports whether this process is the one that takes messages, and closes changed when that
@@ -283,7 +284,7 @@ func (n *Intake) again(err error, try int, began time.Time) bool {
 func (n *Intake) parse(m *message.Message) (c Command, err error) {
 	_, err = middleware.Recoverer(func(m *message.Message) ([]*message.Message, error) {
 		var err error
-		c, err = n.deps.Parse(m.Metadata, m.Payload)
+		c, err = n.deps.Parse(m.UUID, m.Metadata, m.Payload)
 		return nil, err
 	})(m)
 	return c, n.plain(m, err)

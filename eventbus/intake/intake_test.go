@@ -46,7 +46,7 @@ func newBook() *book {
 	return &book{done: map[string][]string{}, known: map[string]bool{}, tries: map[string]int{}}
 }
 
-func (b *book) parse(_ map[string]string, body []byte) (intake.Command, error) {
+func (b *book) parse(_ string, _ map[string]string, body []byte) (intake.Command, error) {
 	text := string(body)
 	key, _, ok := strings.Cut(text, ":")
 	switch {
