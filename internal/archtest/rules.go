@@ -40,8 +40,8 @@ var rooms = map[string]room{
 	// An adapter fills a port of the inner rooms with its one technology. Other adapters are not
 	// its business; infra below lists who may know whom.
 	"infra":                {own: words("domain commands projections eventbus readapi"), anyThird: true},
-	"infra/sim":            {anyOwn: true, anyThird: true},                                          // drives the whole program
-	"internal":             {anyThird: true},                                                        // checks and tools of this repository; imported by nobody
+	"infra/sim":            {anyOwn: true, anyThird: true},                        // drives the whole program
+	"internal":             {anyThird: true},                                      // checks and tools of this repository; imported by nobody
 	"internal/historytest": {own: words("domain infra/embedded"), anyThird: true}, // reads what processes have stored
 	"bench":                {anyOwn: true, anyThird: true},
 	"client":               {anyThird: true}, // what users import: never our insides
@@ -59,6 +59,7 @@ var siblings = map[[2]string]string{
 	{"infra/checkpoints", "infra/durable"}: "how files are written",
 	{"infra/vault", "infra/durable"}:       "how files are written",
 	{"infra/embedded", "infra/durable"}:    "what its errors mean",
+	{"infra/poison", "infra/durable"}:      "how files are written",
 	{"infra/sqlite", "infra/durable"}:      "how files are written",
 }
 
