@@ -238,6 +238,35 @@ func TestTrap_0_3_CloseUnderLoadDoesNotPanic(t *testing.T) {
 	}
 }
 
+// A log whose server is away closes at once, whatever hangs in the library.
+func TestTrap_0_3_CloseWhileTheServerIsAway(t *testing.T) {
+	t.Parallel()
+	port := porttest.Start(t, memory.NewLog())
+	log, err := kurrentdb.Open(t.Context(), options(port.URL()))
+	require.NoError(t, err)
+	sub, err := log.Subscribe(t.Context(), 0, "")
+	require.NoError(t, err)
+	port.Kill()
+	done := make(chan error, 50)
+	for range cap(done) {
+		go func() {
+			_, err := log.Append(t.Context(), "run-1", domain.NoStream, logtest.Events(1))
+			done <- err
+		}()
+	}
+	eventually(t, func() bool { return log.Connections() == 0 || len(done) > 0 })
+	began := clock.System{}.Monotonic()
+	require.NoError(t, log.Close())
+	require.Less(t, clock.System{}.Monotonic()-began, 5*time.Second)
+	for range cap(done) {
+		err := <-done
+		require.True(t, errors.Is(err, domain.ErrUnavailable) || errors.Is(err, domain.ErrIndeterminate), "%v", err)
+	}
+	_, err = sub.Next(t.Context())
+	require.ErrorIs(t, err, domain.ErrUnavailable)
+	port.Restart() // what the library still looks for ends with that; otherwise with the process
+}
+
 // The library cannot read the version of a server that was built from its sources and then never connects:
 // the error says what is wrong.
 func TestTrap_0_9_PrereleaseVersionIsNamed(t *testing.T) {
