@@ -9,7 +9,7 @@ import (
 
 // arm makes a save due in a while.
 func (s *session) arm() {
-	if s.checkpoint == "" || s.saving || s.armed || s.conflict {
+	if s.checkpoint == "" || s.saving || s.armed || s.conflict || s.ending {
 		return // the outcome of a save arms again
 	}
 	s.armed = true
@@ -26,7 +26,7 @@ func (s *session) arm() {
 // save saves what is done, in the background. It is not cut short by the end of the subscription, since its
 // outcome would not be known then.
 func (s *session) save() {
-	if s.checkpoint == "" || s.saving || s.conflict || s.done == s.saved {
+	if s.checkpoint == "" || s.saving || s.conflict || s.ending || s.done == s.saved {
 		return
 	}
 	s.saving, s.unsaved = true, 0

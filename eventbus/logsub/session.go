@@ -17,8 +17,8 @@ type session struct {
 	read    domain.Position // up to which the log was read
 	done    domain.Position // up to which everything is done
 	lanes   map[string][]*entry
-	ready   []*entry // first of their lanes, to be handed over
-	flying  int      // handed over, with no outcome yet
+	ready   []*entry                    // first of their lanes, to be handed over
+	flying  map[*entry]*message.Message // handed over, with no outcome taken yet
 	next    *message.Message
 	nextCtx context.CancelFunc
 
@@ -27,6 +27,7 @@ type session struct {
 	armed    bool            // a save is due in a while
 	saving   bool
 	conflict bool // somebody else moved the checkpoint
+	ending   bool // only finalSave saves now
 
 	ctx      context.Context // of messages; ends with the session
 	outcomes chan outcome
@@ -57,7 +58,7 @@ type saveOutcome struct {
 
 func newSession(s *subscription, after domain.Position) *session {
 	return &session{
-		subscription: s, read: after, done: after, saved: after, lanes: map[string][]*entry{},
+		subscription: s, read: after, done: after, saved: after, lanes: map[string][]*entry{}, flying: map[*entry]*message.Message{},
 		outcomes: make(chan outcome), due: make(chan *entry), saveDue: make(chan struct{}), saves: make(chan saveOutcome),
 		over: make(chan struct{}),
 	}
@@ -119,7 +120,7 @@ func (s *session) linger(ctx context.Context) {
 	}
 	grace := make(chan struct{})
 	ended, patient := ctx.Done(), true
-	for s.flying > 0 && patient || s.saving {
+	for len(s.flying) > 0 && patient || s.saving {
 		select {
 		case <-ended:
 			ended = nil
@@ -135,6 +136,16 @@ func (s *session) linger(ctx context.Context) {
 			s.armed = false
 		case saved := <-s.saves:
 			s.settleSave(saved)
+		}
+	}
+	// What was acknowledged before the end counts, though nobody told us yet; finalSave saves it.
+	s.ending = true
+	for e, m := range s.flying {
+		select {
+		case <-m.Acked():
+			delete(s.flying, e)
+			s.finish(e)
+		default:
 		}
 	}
 }
@@ -156,7 +167,7 @@ func (s *session) add(b batch) {
 
 // prepare makes the next message ready to be handed over and reports whether there is one.
 func (s *session) prepare() bool {
-	for s.next == nil && len(s.ready) > 0 && s.flying < s.o.InFlight {
+	for s.next == nil && len(s.ready) > 0 && len(s.flying) < s.o.InFlight {
 		e := s.ready[0]
 		m := s.deps.Message(&e.event)
 		if m == nil {
@@ -176,7 +187,7 @@ func (s *session) handedOver() {
 	e, m, cancel := s.ready[0], s.next, s.nextCtx
 	s.ready, s.next, s.nextCtx = s.ready[1:], nil, nil
 	e.attempts++
-	s.flying++
+	s.flying[e] = m
 	s.waiters.Go(func() {
 		defer cancel()
 		o := outcome{entry: e}
@@ -197,7 +208,7 @@ func (s *session) handedOver() {
 
 // settle takes the outcome of a message.
 func (s *session) settle(o outcome) {
-	s.flying--
+	delete(s.flying, o.entry)
 	if o.ack {
 		s.finish(o.entry)
 		return
