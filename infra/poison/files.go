@@ -76,20 +76,25 @@ func (f *Files) Add(ctx context.Context, e poison.Entry) error {
 	if err := f.room(e.Target, dir, path); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := f.write(dir, path, content); err != nil {
 		return durable.Failure("give up an event of", e.Target, err)
 	}
-	// The folder's own entry first: it may be new.
-	for _, do := range []func() error{
-		func() error { return durable.SyncDir(f.dir) },
-		func() error { return durable.WriteFile(f.dir, path, content) },
-		func() error { return durable.SyncDir(dir) },
-	} {
-		if err := do(); err != nil {
-			return durable.Failure("give up an event of", e.Target, err)
-		}
-	}
 	return nil
+}
+
+// write puts an entry on disk, and the folder that it is the first of.
+func (f *Files) write(dir, path string, content []byte) error {
+	if err := os.Mkdir(dir, 0o700); err == nil {
+		if err := durable.SyncDir(f.dir); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if err := durable.WriteFile(f.dir, path, content); err != nil {
+		return err
+	}
+	return durable.SyncDir(dir)
 }
 
 // room reports whether path is there or may be added. The caller holds mu.
