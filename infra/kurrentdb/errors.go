@@ -99,7 +99,7 @@ func classify(err error) fault {
 	if errors.As(err, &own) {
 		return fault{kind: own.Kind, unknown: own.Kind == domain.KindIndeterminate}
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errCut) || errors.Is(err, errTooLong) {
 		return late
 	}
 	var e *esdb.Error

@@ -237,13 +237,10 @@ func (l *Log) writeID(ctx context.Context) error {
 func (l *Log) Close() error {
 	l.closing.Do(func() {
 		close(l.stop)
-		// Calls end by themselves within their time limit.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(l.feed.ctx), 2*l.options.CallTimeout)
-		defer cancel()
 		l.feed.close()
 		var all sync.WaitGroup
 		for _, r := range l.roles() {
-			all.Go(func() { r.close(ctx) })
+			all.Go(r.close)
 		}
 		all.Wait()
 		l.cancel()

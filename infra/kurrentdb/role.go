@@ -24,6 +24,7 @@ type role struct {
 	config  esdb.Configuration
 	options *Options
 	shared  *shared
+	callers sync.WaitGroup // calls that somebody waits for; added to under mu while not closed
 	slots   chan struct{}
 
 	mu     sync.Mutex
@@ -33,6 +34,7 @@ type role struct {
 	why    error         // why there is none
 	closed bool
 	stop   chan struct{} // closed by close
+	cut    chan struct{} // closed by close when it has waited long enough
 	ended  chan struct{} // closed when connect has ended
 	kick   chan struct{} // tells connect to look whether it is needed; holds one
 }
@@ -58,7 +60,7 @@ var errTooLong = errors.New("no answer in time")
 func newRole(name string, config esdb.Configuration, options *Options, shared *shared) *role {
 	r := &role{
 		name: name, config: config, options: options, shared: shared, slots: make(chan struct{}, CallsMax),
-		up: make(chan struct{}), stop: make(chan struct{}), ended: make(chan struct{}), kick: make(chan struct{}, 1),
+		up: make(chan struct{}), stop: make(chan struct{}), cut: make(chan struct{}), ended: make(chan struct{}), kick: make(chan struct{}, 1),
 	}
 	r.config.Logger = r.hear
 	r.lost = after(options.ConnectWait)
@@ -87,6 +89,7 @@ func call[T any](ctx context.Context, r *role, f func(context.Context, *esdb.Cli
 	if err != nil {
 		return result, false, err
 	}
+	defer r.callers.Done()
 	type answer struct {
 		result T
 		err    error
@@ -107,10 +110,13 @@ func call[T any](ctx context.Context, r *role, f func(context.Context, *esdb.Cli
 	case a := <-done:
 		return a.result, true, a.err
 	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-r.cut:
+		err = errCut
 	}
 	if state.CompareAndSwap(0, 2) {
 		r.leftBehind(1)
-		return result, true, context.Cause(ctx)
+		return result, true, err
 	}
 	a := <-done
 	return a.result, true, a.err
@@ -152,6 +158,7 @@ func (r *role) await(ctx context.Context) (*client, error) {
 		c, up, lost, closed := r.live, r.up, r.lost, r.closed
 		if c != nil && !closed {
 			c.calls++
+			r.callers.Add(1)
 			r.mu.Unlock()
 			return c, nil
 		}
@@ -346,9 +353,15 @@ func (r *role) publish(c *client) {
 	}
 }
 
-// close lets no call begin any more and waits until those under way have ended, or ctx has. What is left
-// then closes its client itself.
-func (r *role) close(ctx context.Context) {
+// errCut is the error of a call that the log's close did not wait for any longer.
+var errCut = errors.New("the log was closed meanwhile")
+
+// closeGrace is how long close waits for the calls under way.
+const closeGrace = 2 * time.Second
+
+// close lets no call begin any more, waits for those under way, and cuts off what takes too long. What the
+// library has not returned from then closes its client itself.
+func (r *role) close() {
 	r.mu.Lock()
 	if !r.closed {
 		r.closed = true
@@ -356,12 +369,9 @@ func (r *role) close(ctx context.Context) {
 	}
 	r.mu.Unlock()
 	<-r.ended
-	for range cap(r.slots) {
-		select {
-		case r.slots <- struct{}{}:
-		case <-ctx.Done():
-		}
-	}
+	cutting := time.AfterFunc(closeGrace, func() { close(r.cut) })
+	r.callers.Wait()
+	cutting.Stop()
 	r.mu.Lock()
 	c := r.live
 	r.live = nil

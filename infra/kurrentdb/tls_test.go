@@ -61,7 +61,7 @@ func TestLog_TLSAndCredentials(t *testing.T) {
 	}
 	refused := func(url string) error {
 		o := options(url)
-		o.OpenTimeout = time.Second
+		o.OpenTimeout = 3 * time.Second
 		_, err := kurrentdb.Open(t.Context(), o)
 		require.ErrorIs(t, err, domain.ErrUnavailable)
 		require.NotContains(t, err.Error(), "0123456789")
