@@ -25,8 +25,9 @@ const fileSuffix = ".json"
 
 // Files is poison.List in a folder. It is for one process at a time.
 type Files struct {
-	dir string
-	mu  sync.Mutex // of everything below dir
+	dir  string
+	mu   sync.Mutex      // of everything below dir
+	made map[string]bool // folders whose own entry is on disk
 }
 
 var _ poison.List = (*Files)(nil)
@@ -43,7 +44,7 @@ func Open(dir string) (*Files, error) {
 	if err != nil {
 		return nil, durable.Failure("open poison lists", dir, err)
 	}
-	return &Files{dir: dir}, nil
+	return &Files{dir: dir, made: map[string]bool{}}, nil
 }
 
 // stored is an entry as its file has it. Keys are never renamed.
@@ -82,14 +83,16 @@ func (f *Files) Add(ctx context.Context, e poison.Entry) error {
 	return nil
 }
 
-// write puts an entry on disk, and the folder that it is the first of.
+// write puts an entry on disk, and its folder's own entry before the first. The caller holds mu.
 func (f *Files) write(dir, path string, content []byte) error {
-	if err := os.Mkdir(dir, 0o700); err == nil {
+	if !f.made[dir] { // by this process: a crash may have come before its entry was on disk
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
 		if err := durable.SyncDir(f.dir); err != nil {
 			return err
 		}
-	} else if !errors.Is(err, os.ErrExist) {
-		return err
+		f.made[dir] = true
 	}
 	if err := durable.WriteFile(f.dir, path, content); err != nil {
 		return err
