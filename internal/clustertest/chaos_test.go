@@ -3,9 +3,12 @@ package clustertest
 import (
 	"context"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"quipu/internal/faultproxy"
 	"quipu/internal/proctest"
@@ -93,4 +96,59 @@ func (c *cluster) cutNetworks(ctx context.Context, r *rand.Rand) map[string]int 
 		link.Heal()
 	}
 	return cuts
+}
+
+// What nodes stand on goes away and comes back: they serve what they can, and recover by themselves.
+func TestCluster_PartsAreKilledAndComeBack(t *testing.T) {
+	c := newCluster(t, 2)
+	l := newLoad(t, c, proctest.Seed(t))
+	var posting sync.WaitGroup
+	posting.Go(func() {
+		l.post(min(*runsFlag, 400)/2, 4)
+	})
+	outages := 0
+	for _, outage := range []func(){
+		func() { // the log server, as by a power cut
+			c.log.Kill()
+			proctest.Pause(t.Context(), time.Second)
+			c.startLog()
+		},
+		func() {
+			require.NoError(t, c.postgres.Kill())
+			proctest.Pause(t.Context(), time.Second)
+			require.NoError(t, c.postgres.Restart())
+		},
+		func() {
+			c.nats.Stop()
+			proctest.Pause(t.Context(), time.Second)
+			c.nats.Restart()
+		},
+		func() { // the database takes connections and does not answer: longer than a lease
+			resume := c.postgres.Pause()
+			proctest.Pause(t.Context(), 4*time.Second)
+			resume()
+		},
+		func() { c.log.Stop(); c.startLog() },
+	} {
+		proctest.Pause(t.Context(), time.Second)
+		outage()
+		outages++
+	}
+	posting.Wait()
+	l.settle(settleLimit)
+	for _, n := range c.nodes {
+		select {
+		case <-n.process().Exited():
+			t.Errorf("%s has ended", n.name)
+		default:
+		}
+		proctest.Eventually(t, settleLimit, n.name+" says that it is ready", func() bool {
+			r, err := n.client().Do(t.Context(), http.MethodGet, "/health/ready", nil)
+			return err == nil && r.Status == http.StatusOK
+		})
+	}
+	l.verifyViews()
+	c.stop()
+	l.check()
+	t.Logf("%d runs were started during %d outages", len(l.runs), outages)
 }
