@@ -31,14 +31,14 @@ func TestGuarantees_BoundsEqualTheConstants(t *testing.T) {
 	doc, err := os.ReadFile("docs/guarantees.md")
 	require.NoError(t, err)
 	for row, want := range map[string]string{
-		"events and bytes of one append":                             fmt.Sprintf("%d, %d KiB", domain.AppendEventsMax, domain.AppendBytesMax>>10),
-		"task starts per decision":                                   fmt.Sprint(domain.ReadyBatchMax),
-		"parallel tasks of one run":                                  thousands(domain.ParallelTasksMax),
-		"tasks and edges of a definition":                            thousands(domain.TasksMax) + ", 50,000",
-		"a workflow's description":                                   fmt.Sprintf("%d KiB", workflow.DescriptionBytesMax>>10),
-		"names":                                                      fmt.Sprintf("%d bytes", domain.NameBytesMax),
-		"nesting of JSON":                                            fmt.Sprintf("%d levels", domain.JSONDepthMax),
-		"payload field inside an event":                              fmt.Sprintf("%d KiB", domain.PayloadInlineBytesMax>>10),
+		"events and bytes of one append":  fmt.Sprintf("%d, %d KiB", domain.AppendEventsMax, domain.AppendBytesMax>>10),
+		"task starts per decision":        fmt.Sprint(domain.ReadyBatchMax),
+		"parallel tasks of one run":       thousands(domain.ParallelTasksMax),
+		"tasks and edges of a definition": thousands(domain.TasksMax) + ", 50,000",
+		"a workflow's description":        fmt.Sprintf("%d KiB", workflow.DescriptionBytesMax>>10),
+		"names":                           fmt.Sprintf("%d bytes", domain.NameBytesMax),
+		"nesting of JSON":                 fmt.Sprintf("%d levels", domain.JSONDepthMax),
+		"payload field inside an event":   fmt.Sprintf("%d KiB", domain.PayloadInlineBytesMax>>10),
 		"attempts a definition may ask for; lost with the process":   fmt.Sprintf("%d; %d", workflow.RetryAttemptsMax, domainrun.RecoveriesMax),
 		"timeout and retry delay a definition may ask for":           fmt.Sprintf("%d h each", workflow.RetryDelayMax/time.Hour),
 		"the templates of one task":                                  fmt.Sprintf("%s, %d KiB of expressions, %d MiB of results; data and steps as of one expression", thousands(expression.TemplatesMax), expression.TemplateSourceBytesMax>>10, expression.TemplateBytesMax>>20),
