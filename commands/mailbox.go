@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"quipu/domain"
@@ -27,6 +28,8 @@ type mailbox struct {
 	stored  bool // an append of this mailbox is in the log
 	opened  bool // it was opened to be worked on, not only for a command
 	leaving bool // another node's by now: it stays until what runs here has ended
+	stale   bool // events may have come that the feed did not bring here: it is read again before it goes on
+	doubted bool // the last look found an attempt of a node that is not alive
 
 	seen   domain.Revision  // the newest event that the feed brought
 	over   bool             // the feed brought the run's end
@@ -160,6 +163,9 @@ func (m *mailbox) decide(f *flight, now time.Time, compute run.Compute) bool {
 				m.answer(&e, Outcome{RunID: m.id, Revision: done.revision, Position: done.position, State: f.next, Repeated: true}, done.check(&e, m.id))
 				continue
 			}
+			if f.holdsKey(k) {
+				break // its sender gave up waiting, and asks again: this append is the answer
+			}
 		}
 		at := due(m.queue[0].command, f.head.Instant(now))
 		command := stamp(m.queue[0].command, at)
@@ -190,6 +196,11 @@ func (m *mailbox) decide(f *flight, now time.Time, compute run.Compute) bool {
 		}
 	}
 	return len(f.parts) > 0
+}
+
+// holdsKey reports whether a command of a client's key is part of the append.
+func (f *flight) holdsKey(key string) bool {
+	return slices.ContainsFunc(f.parts, func(p part) bool { return keyOf(p.envelope.cause.CommandID) == key })
 }
 
 // due is the instant of a command that is decided at the instant at. A retry or a timer comes when

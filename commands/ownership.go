@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"strings"
+	"time"
 
 	"quipu/domain"
 	"quipu/domain/wire"
@@ -54,8 +55,15 @@ func (e *Executor) follow(after domain.Position) {
 	batches := make(chan Batch)
 	e.wg.Go(func() { e.feed(after, batches) })
 	e.snapshot(&e.snapshots, e.runs) // of what the start had to read
+	look, stop := e.alarmClock(lostEvery)
+	defer func() { stop() }()
 	for {
 		select {
+		case <-look:
+			for _, l := range e.shards {
+				l.put(e, inNodes{alive: e.nodes.Load().Alive, look: true})
+			}
+			look, stop = e.alarmClock(lostEvery)
 		case b := <-batches:
 			e.brought(b.Events)
 			e.runs.at = max(e.runs.at, b.Position)
@@ -67,6 +75,16 @@ func (e *Executor) follow(after domain.Position) {
 			return
 		}
 	}
+}
+
+// lostEvery is how often a node looks for attempts of nodes that are not alive. What is lost with a node is
+// found at once when it goes; this is for what comes up later. It takes two looks.
+const lostEvery = 5 * time.Second
+
+// alarmClock is a channel that is closed after d, and what ends it before.
+func (e *Executor) alarmClock(d time.Duration) (due <-chan struct{}, stop func() bool) {
+	c := make(chan struct{})
+	return c, e.deps.Clock.AfterFunc(d, func() { close(c) })
 }
 
 // feed reads the log's runs, again and again should it fail.
@@ -170,6 +188,7 @@ func (e *Executor) dropped(runID string) {
 		e.countSleepers()
 	}
 	e.waitNoMore(runID)
+	e.awaits(outAwaits{runID: runID, over: true})
 }
 
 // Working counts the runs that this node works on or has attempts of. It is how a node that drains learns

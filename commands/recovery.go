@@ -61,6 +61,9 @@ func (e *Executor) doze(ids []string) {
 		if e.work.Err() != nil {
 			return
 		}
+		if !e.owns(id) {
+			continue // given away meanwhile
+		}
 		// It sleeps before it is read: a command that comes in between wakes it, and it is not put to
 		// sleep over that.
 		asleep := e.sleepers.reserve()
@@ -69,6 +72,9 @@ func (e *Executor) doze(ids []string) {
 		}
 		l, err := load(e.work, e.deps.Log, e.deps.Blobs, RunStream(id), endOfStream)
 		if asleep && err == nil && e.mayDoze(id, l.state) {
+			if !e.owns(id) {
+				e.dropped(id) // given away while it was read
+			}
 			continue
 		}
 		if !asleep || e.sleepers.remove(id) {

@@ -127,7 +127,7 @@ func (s *shard) push(m *mailbox, e envelope) {
 func (s *shard) activate(id string) *mailbox {
 	m := s.runs[id]
 	delete(s.known, id)
-	if m == nil && !s.mine(id) {
+	if !s.mine(id) {
 		s.emit(outPlace{}) // given away while it was on its way
 		return nil
 	}
@@ -140,7 +140,9 @@ func (s *shard) activate(id string) *mailbox {
 		s.emit(outPlace{})
 	default:
 		m.place, m.leaving = true, false
-		if !m.loading {
+		// Without a place it is not told what other nodes append.
+		m.stale = s.known != nil
+		if !m.stale && !m.loading {
 			s.carryOn(m)
 		}
 	}
@@ -150,6 +152,9 @@ func (s *shard) activate(id string) *mailbox {
 // carryOn asks for what a run left unfinished before its mailbox was opened.
 func (s *shard) carryOn(m *mailbox) {
 	m.carried = true
+	if s.known != nil {
+		s.emit(outAwaits{runID: m.id, over: true}) // whatever it waited for when it was worked on here before
+	}
 	s.unfinished(m)
 	m.state.Channels(func(task, channel string) { s.emit(outAwaits{runID: m.id, task: task, channel: channel}) })
 }
@@ -175,7 +180,7 @@ func (s *shard) backoff(n int) time.Duration {
 
 func (s *shard) peek(in inPeek) {
 	m := s.runs[in.runID]
-	if m == nil || m.state == nil {
+	if m == nil || m.state == nil || s.known != nil && !m.place { // what others append is not brought to it
 		in.state <- s.recent.get(in.runID)
 		return
 	}

@@ -75,7 +75,9 @@ func (s *shard) carryOut(m *mailbox, e run.Event, id domain.EventID, trace strin
 		s.failsAt(m, e.Task, e.DueAt)
 	case run.EventAwaited:
 		s.failsAt(m, e.Task, e.DueAt)
-		s.emit(outAwaits{runID: m.id, task: e.Task, channel: e.Channel})
+		if m.place {
+			s.emit(outAwaits{runID: m.id, task: e.Task, channel: e.Channel})
+		}
 	case run.Resumed:
 		if m.place {
 			s.unfinished(m)

@@ -25,6 +25,15 @@ func (s *shard) loaded(m *mailbox, in inLoaded) {
 		return
 	}
 	again := m.state != nil
+	if again && in.loaded.head.Revision < m.head.Revision {
+		// Read where the log is behind. What has been carried out must not be news once more.
+		s.load(m, s.backoff(m.repeats))
+		m.repeats++
+		return
+	}
+	if again && s.known != nil {
+		s.awaitedNoMore(m.id, m.state, in.loaded.state)
+	}
 	if in.loaded.trace != "" {
 		m.trace = in.loaded.trace
 	}
@@ -34,7 +43,14 @@ func (s *shard) loaded(m *mailbox, in inLoaded) {
 	if m.state.Phase == run.PhaseAbandoned && !again {
 		s.answerAll(m, domain.E(domain.KindNotFound, "command run", m.id, "does not exist"))
 	}
-	if m.state.Phase != run.Running || !m.place {
+	if m.state.Phase != run.Running {
+		return
+	}
+	if !m.place {
+		// Nobody else runs what this node began with an append whose outcome it did not know.
+		for _, e := range in.loaded.since {
+			s.began(m, &e)
+		}
 		return
 	}
 	if !m.carried {
@@ -47,6 +63,14 @@ func (s *shard) loaded(m *mailbox, in inLoaded) {
 			s.carryOut(m, e.event, e.id, e.trace)
 		}
 		m.queue = append(m.queue, envelope{command: run.Continue{Node: s.node}, cause: s.cause(m, "continue", domain.EventID{})})
+	}
+}
+
+// began hands over the attempt that an event found in the stream began.
+func (s *shard) began(m *mailbox, e *stored) {
+	switch e.event.(type) {
+	case run.TaskStarted, run.TaskAttemptStarted:
+		s.carryOut(m, e.event, e.id, e.trace)
 	}
 }
 
@@ -89,11 +113,21 @@ func (s *shard) answerRepeats(m *mailbox, l loaded) {
 			kept = append(kept, e)
 			continue
 		}
+		if start, ok := e.command.(run.Start); ok && !sameStart(start, l.since[0].event) {
+			m.answer(&e, Outcome{RunID: m.id}, KeyReused("start run", m.id))
+			continue
+		}
 		m.stored = true
 		m.session.Recorded(secretsOf(e.command))
 		m.answer(&e, Outcome{RunID: m.id, Revision: at.revision, Position: at.position, State: m.state}, nil)
 	}
 	m.queue = kept
+}
+
+// sameStart reports whether a run's first event is of the same request as a start of the same id.
+func sameStart(start run.Start, first run.Event) bool {
+	started, ok := first.(run.Started)
+	return ok && started.BodySHA256 == start.BodySHA256
 }
 
 func (s *shard) answerAll(m *mailbox, err error) {

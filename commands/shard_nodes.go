@@ -32,7 +32,7 @@ func (s *shard) seen(now time.Time, e *seen) {
 	switch {
 	case m != nil:
 		m.over = m.over || e.over
-		if e.mine && e.revision > m.seen {
+		if (e.mine || e.over && m.leaving) && e.revision > m.seen {
 			m.seen = e.revision
 			s.drive(now, m)
 		}
@@ -57,7 +57,16 @@ func (s *shard) wake(runID string) {
 
 // catchUp loads what others appended to a run that is worked on here. It reports whether it does.
 func (s *shard) catchUp(m *mailbox) bool {
-	if m.seen <= m.head.Revision || !m.place || m.state == nil {
+	follows := m.place || m.leaving && m.over // its end cuts off what runs here
+	if !follows || m.state == nil {
+		return false
+	}
+	if m.stale && m.state.Phase == run.Running {
+		m.stale = false
+		s.load(m, 0)
+		return true
+	}
+	if m.seen <= m.head.Revision {
 		m.behind = 0
 		return false
 	}
@@ -88,9 +97,6 @@ func (s *shard) disown(runID string) *mailbox {
 	}
 	m.place, m.leaving, m.carried = false, true, false
 	s.emit(outPlace{})
-	if m.state != nil {
-		m.state.Channels(func(task, channel string) { s.emit(outAwaits{runID: m.id, task: task, channel: channel, over: true}) })
-	}
 	return m
 }
 
@@ -108,16 +114,25 @@ func (s *shard) finishes(m *mailbox) bool {
 }
 
 // nodes takes note of who lives. What a node that is gone had begun is begun anew.
+//
+// Such attempts come up later, too: the feed brought them after the news that their node is gone, or it
+// was only taken for dead, went on, and then died. So there is a look now and then. It takes two, since a
+// node that has just come may be heard of here after what it began.
 func (s *shard) nodes(now time.Time, in inNodes) {
 	s.alive = in.alive
-	if !in.gone {
+	if !in.gone && !in.look {
 		return
 	}
 	for _, m := range s.runs {
-		if m.place && m.state != nil && m.state.Phase == run.Running && s.lost(m) {
-			m.queue = append(m.queue, envelope{command: run.Recover{Node: s.node, Alive: s.alive}, cause: s.cause(m, "recovery", domain.EventID{})})
-			s.drive(now, m)
+		if !m.place || m.state == nil || m.state.Phase != run.Running || m.state.Paused || !s.lost(m) {
+			m.doubted = false
+			continue
 		}
+		if in.gone || m.doubted {
+			m.queue = append(m.queue, envelope{command: run.Recover{Node: s.node, Alive: s.alive}, cause: s.cause(m, "recovery", domain.EventID{})})
+		}
+		m.doubted = !in.gone && !m.doubted
+		s.drive(now, m)
 	}
 }
 
@@ -135,15 +150,23 @@ func (s *shard) lost(m *mailbox) bool {
 	return false
 }
 
-// remember notes what the feed needs not bring up again of a run that leaves memory.
+// remember notes what the feed needs not bring up again of a run that leaves memory, and wakes one that
+// nobody would look after.
 func (s *shard) remember(m *mailbox, o outRetired) {
-	_, known := s.known[m.id]
+	dealt, known := s.known[m.id]
+	if !known {
+		dealt = domain.NoStream
+	}
+	ended := m.state != nil && m.state.Phase.Ended()
+	if ended && o.status == "" {
+		s.emit(outDropped{runID: m.id}) // it ended elsewhere; it may have slept here
+	}
 	switch {
-	case m.state == nil:
+	case m.leaving && !ended:
 		delete(s.known, m.id)
-	case o.quarantined != nil || m.state.Phase.Ended():
+	case o.quarantined != nil || ended:
 		// Until the feed brings its end, which it does once.
-		if m.over || !m.opened && !m.stored {
+		if m.over || ended && !m.stored || !m.opened && !m.stored {
 			delete(s.known, m.id)
 		} else {
 			s.known[m.id] = dealtWith
@@ -152,11 +175,18 @@ func (s *shard) remember(m *mailbox, o outRetired) {
 		s.known[m.id] = m.head.Revision
 	case o.waits:
 		s.known[m.id] = dealtWith
-	case m.leaving:
-		// another node's
-	case m.seen > m.head.Revision:
-		s.wake(m.id) // it was seen while a command was carried out, and nobody has looked after it
-	case o.wakes && known:
-		s.known[m.id] = dealtWith
+	case !s.mine(m.id):
+		delete(s.known, m.id)
+	case m.newest() > dealt:
+		// It came while a command was carried out, or was that command.
+		s.wake(m.id)
 	}
+}
+
+// newest is the newest event that this node knows of a run.
+func (m *mailbox) newest() domain.Revision {
+	if m.state == nil || m.state.Phase != run.Running {
+		return m.seen
+	}
+	return max(m.seen, m.head.Revision)
 }

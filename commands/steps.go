@@ -70,10 +70,11 @@ type (
 	}
 	// inSeen are events that the feed brought.
 	inSeen struct{ events []seen }
-	// inNodes says which nodes live; gone, that one does no more.
+	// inNodes says which nodes live.
 	inNodes struct {
 		alive []string
-		gone  bool
+		gone  bool // one does no more
+		look  bool // it is time to look for attempts of nodes that are gone, see shard.nodes
 	}
 	// inOwn and inDisown say that a run has become this node's to work on, or is so no more.
 	inOwn    struct{ runID string }
@@ -139,7 +140,8 @@ type (
 		wakes       bool // a command that came while it had no place may have given it something to do
 		quarantined error
 	}
-	// outAwaits says that a task waits for an event of that name, or does so no more.
+	// outAwaits says that a task waits for an event of that name, or does so no more; no task stands for
+	// all of the run's.
 	outAwaits struct {
 		runID, task, channel string
 		over                 bool
