@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,8 +58,12 @@ type Channels struct {
 
 	mu      sync.Mutex
 	waiting map[string]map[waiter]bool // by channel
+	awaited map[string][]waits         // by run; nil unless Shared: only then is a run given away as a whole
 	fresh   map[string]bool            // channels whose waiters are to be looked after
 }
+
+// waits is what one task of a run waits for.
+type waits struct{ task, channel string }
 
 type waiter struct{ runID, task string }
 
@@ -67,28 +72,52 @@ func NewChannels(deps ChannelDeps) *Channels {
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Channels{deps: deps, notices: make(chan struct{}, 1), waiting: map[string]map[waiter]bool{}, fresh: map[string]bool{}}
+	c := &Channels{deps: deps, notices: make(chan struct{}, 1), waiting: map[string]map[waiter]bool{}, fresh: map[string]bool{}}
+	if deps.Shared {
+		c.awaited = map[string][]waits{}
+	}
+	return c
 }
 
-// Awaits notes who waits for a channel, or does so no more. It never blocks: it is a hook of the
-// executor.
+// Awaits notes who waits for a channel, or does so no more; no task stands for all of the run's. It never
+// blocks: it is a hook of the executor.
 func (c *Channels) Awaits(runID, task, name string, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	of := c.waiting[name]
-	if over {
-		delete(of, waiter{runID, task})
-		if len(of) == 0 {
-			delete(c.waiting, name)
+	switch {
+	case over && task == "":
+		for _, w := range c.awaited[runID] {
+			c.waitNoMore(runID, w)
+		}
+		delete(c.awaited, runID)
+		return
+	case over:
+		c.waitNoMore(runID, waits{task, name})
+		if left := slices.DeleteFunc(c.awaited[runID], func(w waits) bool { return w == waits{task, name} }); len(left) > 0 {
+			c.awaited[runID] = left
+		} else {
+			delete(c.awaited, runID)
 		}
 		return
+	case c.awaited != nil && !slices.Contains(c.awaited[runID], waits{task, name}):
+		c.awaited[runID] = append(c.awaited[runID], waits{task, name})
 	}
+	of := c.waiting[name]
 	if of == nil {
 		of = map[waiter]bool{}
 		c.waiting[name] = of
 	}
 	of[waiter{runID, task}] = true
 	c.note(name)
+}
+
+// waitNoMore forgets one that waited. mu is held.
+func (c *Channels) waitNoMore(runID string, w waits) {
+	of := c.waiting[w.channel]
+	delete(of, waiter{runID, w.task})
+	if len(of) == 0 {
+		delete(c.waiting, w.channel)
+	}
 }
 
 // note asks Run to look after a channel. mu is held.

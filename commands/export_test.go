@@ -59,3 +59,16 @@ func (i *Invocations) NamesRemembered() int {
 
 // Remember makes a place for a name.
 func (i *Invocations) Remember(endpointID, name string) { i.names.entry(endpointID, name) }
+
+// Waiting is how many tasks are known to wait for a message, by channel and by run.
+func (c *Channels) Waiting() (byChannel, byRun int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, of := range c.waiting {
+		byChannel += len(of)
+	}
+	for _, of := range c.awaited {
+		byRun += len(of)
+	}
+	return byChannel, byRun
+}

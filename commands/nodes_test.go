@@ -309,9 +309,9 @@ func TestNodes_KeyedCommandIsOne(t *testing.T) {
 	}
 }
 
-// A message reaches the run that waits for it, whichever nodes it was published at and the run is on.
-func TestNodes_MessagesReachEveryNode(t *testing.T) {
-	w := newTown(t, commands.Limits{}, nodetypes.All(nodetypes.Deps{HTTP: nobody{}, Now: clock.System{}.Now})...)
+// hall is three nodes with channels.
+func hall(t *testing.T, types ...node.Type) (*town, []*commands.Channels) {
+	w := newTown(t, commands.Limits{SleepAfter: time.Millisecond}, append(nodetypes.All(nodetypes.Deps{HTTP: nobody{}, Now: clock.System{}.Now}), types...)...)
 	var channels []*commands.Channels
 	for range 3 {
 		c := commands.NewChannels(commands.ChannelDeps{
@@ -325,13 +325,60 @@ func TestNodes_MessagesReachEveryNode(t *testing.T) {
 		running.Go(func() { _ = c.Run(ctx, n) })
 		t.Cleanup(func() { cancel(); running.Wait() })
 	}
+	return w, channels
+}
+
+func hears(channel string) workflow.Definition {
+	return workflow.Definition{Nodes: []workflow.Node{{
+		Name: "hear", Type: "event", Params: domain.Raw(fmt.Appendf(nil, `{"config":{"operation":"subscribe","channel":%q}}`, channel)),
+		Waits: workflow.WaitsEvent, Retry: workflow.Retry{Attempts: 1},
+	}}}
+}
+
+// Nothing is left of those who waited when their waits end by way of other nodes, or their runs move.
+func TestNodes_WhoWaitsIsForgotten(t *testing.T) {
+	w, channels := hall(t)
+	var ids []string
+	waiting := func() (n int) {
+		for _, c := range channels {
+			by, byRun := c.Waiting()
+			n += by
+			if by != byRun {
+				return -1
+			}
+		}
+		return n
+	}
+	for i := range 24 {
+		out, err := w.any(i).StartRun(t.Context(), request(fmt.Sprint("r", i), hears(fmt.Sprint("c", i))))
+		require.NoError(t, err)
+		ids = append(ids, out.RunID)
+	}
+	require.Eventually(t, func() bool { return waiting() == len(ids) }, 10*time.Second, time.Millisecond)
+	for i, id := range ids {
+		switch i % 3 {
+		case 0:
+			_, err := w.any(i/3).Signal(t.Context(), ask(id), fmt.Sprint("c", i), []byte(`1`))
+			require.NoError(t, err)
+		case 1:
+			_, err := w.any(i/3).Cancel(t.Context(), id, "", wire.Actor{})
+			require.NoError(t, err)
+		}
+	}
+	require.Eventually(t, func() bool { return waiting() == len(ids)/3 }, 10*time.Second, time.Millisecond)
+	w.members.Drain(w.nodes[0].name)
+	require.Eventually(t, func() bool {
+		by, _ := channels[0].Waiting()
+		return by == 0 && waiting() == len(ids)/3
+	}, 10*time.Second, time.Millisecond)
+}
+
+// A message reaches the run that waits for it, whichever nodes it was published at and the run is on.
+func TestNodes_MessagesReachEveryNode(t *testing.T) {
+	w, channels := hall(t)
 	for i := range 12 {
 		name := fmt.Sprint("c", i)
-		d := workflow.Definition{Nodes: []workflow.Node{{
-			Name: "hear", Type: "event", Params: domain.Raw(fmt.Appendf(nil, `{"config":{"operation":"subscribe","channel":%q}}`, name)),
-			Waits: workflow.WaitsEvent, Retry: workflow.Retry{Attempts: 1},
-		}}}
-		out, err := w.any(i).StartRun(t.Context(), request(fmt.Sprint("r", i), d))
+		out, err := w.any(i).StartRun(t.Context(), request(fmt.Sprint("r", i), hears(name)))
 		require.NoError(t, err)
 		_, err = channels[(i+1+i/3)%3].Publish(t.Context(), commands.PublishRequest{Channel: name, Payload: []byte(`7`)})
 		require.NoError(t, err)

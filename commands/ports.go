@@ -48,7 +48,8 @@ type Hooks struct {
 	Command  func(name string, took time.Duration, err error)
 	Ended    func(status string)
 	// Awaits says that a task of a run waits for an event of that name: once when it begins to, and again
-	// whenever the run is taken up; over says that it does so no more.
+	// whenever the run is taken up; over says that it does so no more, without a task that none of the run's
+	// does: its end, or another node is told from now on.
 	Awaits      func(runID, task, channel string, over bool)
 	Quarantined func(stream domain.StreamID, err error)
 	// Delta is told of text as a model says it, in order for each attempt, while it is being said:
