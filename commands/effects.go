@@ -83,7 +83,13 @@ func (r *runner) submit(effects Effects, a attempt, timeout time.Duration, tell 
 		c, outcome := r.reportSafely(&a, n, reply, err)
 		r.ended(n.Type, started, outcome)
 		traced(outcome)
-		tell(envelope{command: c, cause: wire.Cause{
+		again := func(s *Session) run.Command {
+			a := a
+			a.session = s
+			c, _ := r.reportSafely(&a, n, reply, err)
+			return c
+		}
+		tell(envelope{command: c, session: a.session, reseal: again, cause: wire.Cause{
 			Actor:         wire.Actor{Kind: wire.ActorSystem, ID: r.node, Via: "executor"},
 			CommandID:     commandID("result:", id+":"+r.node),
 			CorrelationID: a.runID,

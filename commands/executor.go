@@ -251,6 +251,11 @@ func (e *Executor) carryOut(l *shardLoop, o output) {
 		}
 	case outAwaits:
 		e.awaits(o)
+	case outReseal:
+		e.wg.Go(func() {
+			o.envelope.command = o.envelope.reseal(o.envelope.session)
+			l.put(e, inCommand{runID: o.runID, envelope: o.envelope})
+		})
 	case outWake:
 		e.wake(o.runID)
 	case outDropped:

@@ -49,9 +49,10 @@ type mailbox struct {
 type envelope struct {
 	command run.Command
 	cause   wire.Cause
-	outside bool                 // counts against Limits.MailboxMax
-	session *Session             // that sealed the command's secrets; nil if the mailbox's own did
-	reply   func(Outcome, error) // called once, must not block; nil if nobody waits
+	outside bool                       // counts against Limits.MailboxMax
+	session *Session                   // that sealed the command's secrets; nil if the mailbox's own did
+	reseal  func(*Session) run.Command // makes the command again with another session; nil if it cannot be
+	reply   func(Outcome, error)       // called once, must not block; nil if nobody waits
 }
 
 // Outcome is the answer to a command that was carried out or had already been.

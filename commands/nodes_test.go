@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"quipu/commands"
@@ -307,6 +308,45 @@ func TestNodes_KeyedCommandIsOne(t *testing.T) {
 		}
 		require.Equal(t, 1, n)
 	}
+}
+
+// Payloads with secrets that come to one run at several nodes at one moment, while it seals what its tasks
+// bring, are all taken: none of them puts the run aside.
+func TestNodes_SecretsFromEverywhere(t *testing.T) {
+	secret := effectFunc("secret", func(_ context.Context, c node.Call) (node.Reply, error) {
+		return node.Reply{Output: json.RawMessage(fmt.Sprintf(`{"api_key":"sk-%s-0123456789abcdef"}`, strings.ReplaceAll(c.Task, "t", "task")))}, nil
+	})
+	w, _ := hall(t, secret)
+	aside := make(chan error, 100)
+	w.quarantined = func(err error) { aside <- err }
+	for i := range 8 {
+		d := chainOf(12, "secret")
+		d.Nodes = append(d.Nodes, hears("never").Nodes...)
+		out, err := w.any(i).StartRun(t.Context(), request(fmt.Sprint("r", i), d))
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		for n := range 12 {
+			wg.Go(func() {
+				_, err := w.any(n).Signal(t.Context(), ask(out.RunID), "s", fmt.Appendf(nil, `{"api_key":"sk-signal%d-0123456789abcdef"}`, n))
+				if err != nil {
+					assert.Contains(t, []domain.Kind{domain.KindConflict, domain.KindUnavailable}, domain.KindOf(err), "%v", err)
+				}
+			})
+		}
+		wg.Wait()
+		select {
+		case err := <-aside:
+			require.NoError(t, err)
+		default:
+		}
+		_, err = w.any(i).Signal(t.Context(), ask(out.RunID), "never", []byte(`1`))
+		require.NoError(t, err)
+	}
+	w.over(8)
+	all, err := w.log.StreamsByLast(t.Context(), commands.RunStreamPrefix, func(typ string) bool { return typ == wire.RunCompleted })
+	require.NoError(t, err)
+	require.Len(t, all, 8)
+	require.Empty(t, aside)
 }
 
 // hall is three nodes with channels.

@@ -196,6 +196,7 @@ func (s *shard) drive(now time.Time, m *mailbox) {
 	if s.runs[m.id] != m || m.loading || m.flight != nil || s.catchUp(m) {
 		return
 	}
+	s.resealStrays(m)
 	if len(m.queue) > 0 {
 		s.decide(now, m)
 	}

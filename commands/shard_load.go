@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"slices"
 	"time"
 
 	"quipu/domain"
@@ -75,9 +76,9 @@ func (s *shard) began(m *mailbox, e *stored) {
 }
 
 func (s *shard) loadFailed(m *mailbox, err error) {
-	if m.state == nil && m.session != nil && domain.KindOf(err) == domain.KindConflict {
-		// The session that came with a command gave ids to secrets that stand for others by now. That is
-		// the command's bad luck, not the run's: deciding it tells its sender, and all else goes on.
+	if m.session != nil && domain.KindOf(err) == domain.KindConflict {
+		// The session gave ids to secrets that stand for others by now: another node was first. A command
+		// that it sealed is answered, and its sender seals it anew; so are results of tasks.
 		m.session = nil
 		s.load(m, 0)
 		return
@@ -95,6 +96,26 @@ func (s *shard) loadFailed(m *mailbox, err error) {
 	default:
 		s.quarantine(m, err)
 	}
+}
+
+// resealStrays asks anew for results whose secrets were sealed by a session that the run has no more.
+func (s *shard) resealStrays(m *mailbox) {
+	stray := func(e envelope) bool {
+		return e.reseal != nil && e.session != m.session && len(secretsOf(e.command)) > 0
+	}
+	if !slices.ContainsFunc(m.queue, stray) {
+		return
+	}
+	kept := m.queue[:0:0]
+	for _, e := range m.queue {
+		if stray(e) {
+			e.session = m.session
+			s.emit(outReseal{runID: m.id, envelope: e})
+		} else {
+			kept = append(kept, e)
+		}
+	}
+	m.queue = kept
 }
 
 // answerRepeats answers the commands that the stream turned out to hold already.

@@ -150,6 +150,11 @@ type (
 	outWake struct{ runID string }
 	// outDropped says that a run is another node's or has ended: it is no more among those that wait or sleep here.
 	outDropped struct{ runID string }
+	// outReseal asks for a result anew, sealed by the session that the run has now.
+	outReseal struct {
+		runID    string
+		envelope envelope
+	}
 	// outPlace gives back a place that the run it was meant for has already, or does not need.
 	outPlace struct {
 		held bool // it is not a place but the promise that the run may wait for one
@@ -163,6 +168,7 @@ func (outEffect) shardOutput()  {}
 func (outTimer) shardOutput()   {}
 func (outRetired) shardOutput() {}
 func (outPlace) shardOutput()   {}
+func (outReseal) shardOutput()  {}
 func (outAwaits) shardOutput()  {}
 func (outWake) shardOutput()    {}
 func (outDropped) shardOutput() {}
