@@ -57,6 +57,7 @@ type Executor struct {
 
 	draining    atomic.Bool
 	running     atomic.Int64  // effects handed over whose outcome is not stored yet
+	appending   atomic.Int64  // appends whose outcome has not been carried out yet
 	effectEnded chan struct{} // capacity 1: wakes drain
 
 	active      atomic.Int64
@@ -171,8 +172,10 @@ func (e *Executor) Run(ctx context.Context) error {
 }
 
 // Drain starts no further effect and returns when those that run have ended and are recorded, or
-// when ctx ends. Commands are still taken. Call it before ending Run.
+// when ctx ends. Commands are still taken. Call it before ending Run, and tell the others first that this
+// node owns nothing any more, if there are several.
 func (e *Executor) Drain(ctx context.Context) error {
+	e.giveAway(ctx)
 	e.draining.Store(true)
 	for e.running.Load() > 0 {
 		select {
@@ -201,6 +204,9 @@ func (e *Executor) loop(l *shardLoop) {
 			for _, o := range l.shard.Step(e.deps.Clock.Now(), in) {
 				e.carryOut(l, o)
 			}
+			if _, ok := in.(inAppended); ok {
+				e.appending.Add(-1)
+			}
 		}
 	}
 }
@@ -224,6 +230,7 @@ func (e *Executor) send(ctx context.Context, runID string, in input) error {
 func (e *Executor) carryOut(l *shardLoop, o output) {
 	switch o := o.(type) {
 	case outAppend:
+		e.appending.Add(1)
 		e.wg.Go(func() { l.put(e, e.append(o)) })
 	case outRepeat:
 		e.after(l, o.runID, timerKey{}, o.after, func() { l.put(e, inRepeat{runID: o.runID, flight: o.flight}) })
@@ -254,7 +261,7 @@ func (e *Executor) carryOut(l *shardLoop, o output) {
 	case outReseal:
 		e.wg.Go(func() {
 			o.envelope.command = o.envelope.reseal(o.envelope.session)
-			l.put(e, inCommand{runID: o.runID, envelope: o.envelope})
+			l.put(e, inCommand(o))
 		})
 	case outWake:
 		e.wake(o.runID)

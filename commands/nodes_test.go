@@ -310,6 +310,48 @@ func TestNodes_KeyedCommandIsOne(t *testing.T) {
 	}
 }
 
+// A node that drains begins nothing that it would leave to the others to find once it is gone.
+func TestNodes_DrainingLeavesNothingBegun(t *testing.T) {
+	work := effectFunc("work", func(ctx context.Context, c node.Call) (node.Reply, error) {
+		wait := time.NewTimer(2 * time.Millisecond)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+		}
+		return node.Reply{Output: json.RawMessage(`1`)}, ctx.Err()
+	})
+	w := newTown(t, commands.Limits{}, work)
+	first, _ := w.open(), w.open()
+	const runs = 60
+	for i := range runs {
+		_, err := first.StartRun(t.Context(), request(fmt.Sprint("r", i), chainOf(20, "work")))
+		require.NoError(t, err)
+	}
+	w.members.Drain(first.name)
+	require.NoError(t, first.Drain(t.Context()))
+	all, err := w.log.ReadAll(t.Context(), 0, 100_000)
+	require.NoError(t, err)
+	open := map[string]bool{}
+	for i := range all {
+		if !strings.HasPrefix(string(all[i].Stream), commands.RunStreamPrefix) {
+			continue
+		}
+		e, err := wire.DecodeRun(all[i].Type, all[i].Data)
+		require.NoError(t, err)
+		switch e := e.(type) {
+		case run.TaskStarted:
+			if e.Node == first.name {
+				open[e.TaskID] = true
+			}
+		case run.TaskCompleted:
+			delete(open, e.TaskID)
+		}
+	}
+	require.Empty(t, open)
+	w.over(runs)
+}
+
 // Payloads with secrets that come to one run at several nodes at one moment, while it seals what its tasks
 // bring, are all taken: none of them puts the run aside.
 func TestNodes_SecretsFromEverywhere(t *testing.T) {

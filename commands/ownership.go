@@ -191,6 +191,21 @@ func (e *Executor) dropped(runID string) {
 	e.awaits(outAwaits{runID: runID, over: true})
 }
 
-// Working counts the runs that this node works on or has attempts of. It is how a node that drains learns
-// that it has given everything away.
-func (e *Executor) Working() int { return int(e.active.Load()) + int(e.running.Load()) }
+// giveAway waits until the runs of a node that drains are others': what would begin here meanwhile and not
+// be carried out, nobody would find before this node is gone. Should the nodes not learn of it, as when
+// whoever keeps them is away, it does not wait for long.
+func (e *Executor) giveAway(ctx context.Context) {
+	if e.shards[0].shard.known == nil {
+		return // alone: the next start carries on
+	}
+	for waited := time.Duration(0); waited < giveAwayMax && e.active.Load()+e.appending.Load() > 0; waited += giveAwayPoll {
+		if !e.pause(ctx, giveAwayPoll, nil) {
+			return
+		}
+	}
+}
+
+const (
+	giveAwayMax  = time.Second
+	giveAwayPoll = 5 * time.Millisecond
+)
