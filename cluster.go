@@ -202,12 +202,13 @@ type levelLog struct {
 	level func() int
 }
 
-// Append implements commands.Log. Errors: further ErrRefused with code LEVEL_TOO_LOW.
+// Append implements commands.Log. Errors: further ErrUnavailable with code LEVEL_TOO_LOW: it works by itself
+// once the level has risen, so that runs wait for that.
 func (l levelLog) Append(ctx context.Context, stream domain.StreamID, expected domain.Revision, events []domain.Pending) (commands.Appended, error) {
 	level := l.level()
 	for i := range events {
 		if of := wire.LevelOf(events[i].Type); of > level || of == 0 {
-			return commands.Appended{}, domain.E(domain.KindRefused, "append to", string(stream), fmt.Sprintf(
+			return commands.Appended{}, domain.E(domain.KindUnavailable, "append to", string(stream), fmt.Sprintf(
 				"%s needs feature level %d, in force is %d: not all nodes can read it yet; it works once all are upgraded", events[i].Type, of, level)).WithCode(members.CodeLevelTooLow)
 		}
 	}

@@ -33,11 +33,11 @@ func TestLevelLog_RefusesWhatNotAllNodesKnow(t *testing.T) {
 	_, err := log.Append(t.Context(), "run-1", domain.NoStream, batch(wire.RunStarted))
 	require.NoError(t, err)
 	_, err = log.Append(t.Context(), "run-2", domain.NoStream, batch(wire.RunStarted, "run.from_the_future.v9"))
-	require.ErrorIs(t, err, domain.ErrRefused)
+	require.ErrorIs(t, err, domain.ErrUnavailable)
 	require.ErrorContains(t, err, "not all nodes can read it")
 	level = 0 // as if today's types were of a later level than the one in force
 	_, err = log.Append(t.Context(), "run-3", domain.NoStream, batch(wire.RunCompleted))
-	require.ErrorIs(t, err, domain.ErrRefused)
+	require.ErrorIs(t, err, domain.ErrUnavailable, "what a run needs itself is tried again; it is not put aside")
 	var e *domain.Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, members.CodeLevelTooLow, e.Code)
