@@ -4,5 +4,5 @@
 //
 //	go test ./internal/clustertest -run Cluster -runs 10000 -seed 7
 //
-// The number of runs and the seed also come from CLUSTERTEST_RUNS and PROCTEST_SEED.
+// The sizes and the seed also come from CLUSTERTEST_RUNS, CLUSTERTEST_COPY_EVENTS and PROCTEST_SEED.
 package clustertest
