@@ -77,6 +77,8 @@ type Hooks struct {
 	Refused func(topic string, event *domain.Recorded, attempt int, retryIn time.Duration)
 	// Failed is told of each failure of the log or the checkpoint, and when it is tried again.
 	Failed func(topic string, err error, retryIn time.Duration)
+	// Well is told once log and checkpoint answer again after Failed, also if nothing is recorded meanwhile.
+	Well func(topic string)
 	// Began is told where a subscription begins: after this position.
 	Began func(topic string, after domain.Position)
 }

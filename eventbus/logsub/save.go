@@ -47,12 +47,14 @@ func (s *session) settleSave(o saveOutcome) {
 	switch {
 	case o.err == nil:
 		s.saved = o.to
+		s.health.mend(failedSave)
 	case errors.Is(o.err, domain.ErrConflict):
 		// Somebody else moved it, or it is of another log: what it says now decides.
 		s.conflict = true
 		return
 	default:
 		s.unsaved = 0 // by the clock from now on, not with each event
+		s.health.fail(failedSave)
 		if f := s.o.Hooks.Failed; f != nil {
 			f(s.topic, o.err, s.o.SaveEvery)
 		}

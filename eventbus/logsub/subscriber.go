@@ -48,6 +48,9 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, domain.E(domain.KindUnavailable, "subscribe to the log", topic, "the subscriber is closed")
 	}
 	sub := &subscription{Subscriber: s, topic: topic, out: make(chan *message.Message)}
+	if f := s.o.Hooks.Well; f != nil {
+		sub.health.well = func() { f(topic) }
+	}
 	if s.o.Checkpoint != nil {
 		sub.checkpoint = s.o.Checkpoint(topic)
 		after, err := s.deps.Checkpoints.Load(ctx, sub.checkpoint)
@@ -111,6 +114,7 @@ func mends(err error) bool {
 // failed tells of a failure, waits its wait, and reports false if ctx ended meanwhile.
 func (s *subscription) failed(ctx context.Context, err error, n int) bool {
 	wait := s.o.Wait(n)
+	s.health.fail(failedRead)
 	if f := s.o.Hooks.Failed; f != nil && ctx.Err() == nil {
 		f(s.topic, err, wait)
 	}

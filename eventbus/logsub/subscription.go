@@ -18,6 +18,7 @@ type subscription struct {
 	out        chan *message.Message
 	loaded     bool            // after is what the checkpoint says
 	after      domain.Position // where the next session begins
+	health     health
 }
 
 func (s *subscription) run(ctx context.Context) {
@@ -30,6 +31,7 @@ func (s *subscription) run(ctx context.Context) {
 				continue
 			}
 			s.after = after
+			s.health.mend(failedSave) // what could not be saved comes again, and is saved then
 		}
 		n = 1
 		if f := s.o.Hooks.Began; f != nil {
@@ -76,6 +78,7 @@ func (s *subscription) follow(ctx context.Context, source eventbus.Source, after
 		if err != nil {
 			return after, err
 		}
+		s.health.mend(failedRead)
 		// A source begins after its position; what it should repeat is known.
 		for len(events) > 0 && events[0].Position <= after {
 			events = events[1:]

@@ -101,10 +101,16 @@ var TopicPrefix = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$`)
 
 // Relay sends the events of a log to one target.
 type Relay struct {
-	deps   Deps
-	o      Options
-	ailing atomic.Bool
+	deps Deps
+	o    Options
+	// ailing is what does not work, as bits. The target and what is kept here fail and heal each by itself.
+	ailing atomic.Uint32
 }
+
+const (
+	ailsTarget  uint32 = 1 << iota
+	ailsKeeping        // the log, the checkpoint
+)
 
 // New makes a Relay. Errors: ErrInvalid for options out of bounds.
 func New(deps Deps, o Options) (*Relay, error) {
@@ -148,7 +154,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		mine, changed := r.deps.Owns(r.ID())
 		if !mine {
 			n = 1
-			r.well()
+			r.well(ailsTarget | ailsKeeping)
 			select {
 			case <-changed:
 			case <-ctx.Done():
@@ -218,14 +224,14 @@ func (r *Relay) send(m *message.Message) {
 		if p := (middleware.RecoveredPanicError{}); errors.As(err, &p) {
 			err = domain.E(domain.KindInternal, "relay", m.UUID, "the publisher panicked: "+p.Stacktrace)
 		}
-		r.ails(err)
+		r.ails(ailsTarget, err)
 		if f := r.o.Hooks.Retried; f != nil {
 			f(r.o.Target)
 		}
 		m.Nack()
 		return
 	}
-	r.well()
+	r.well(ailsTarget)
 	if f := r.o.Hooks.Sent; f != nil {
 		f(r.o.Target)
 	}
@@ -292,6 +298,7 @@ func (r *Relay) subscription() logsub.Options {
 			Done:   func(_ string, at domain.Position, n int) { r.reached(at, n) },
 			Began:  func(_ string, at domain.Position) { r.reached(at, 0) },
 			Failed: func(_ string, err error, _ time.Duration) { r.failed(err) },
+			Well:   func(string) { r.well(ailsKeeping) },
 		},
 	}
 }
@@ -306,18 +313,22 @@ func (r *Relay) failed(err error) {
 	if f := r.o.Hooks.Failed; f != nil {
 		f(r.o.Target, err)
 	}
-	r.ails(err)
+	r.ails(ailsKeeping, err)
 }
 
-func (r *Relay) ails(err error) {
-	r.ailing.Store(true)
+func (r *Relay) ails(what uint32, err error) {
+	r.ailing.Or(what)
 	if f := r.o.Hooks.Ailing; f != nil {
 		f(r.o.Target, err)
 	}
 }
 
-func (r *Relay) well() {
-	if r.ailing.CompareAndSwap(true, false) {
+// well tells that all is well if that is news and nothing else ails.
+func (r *Relay) well(what uint32) {
+	if r.ailing.Load()&what == 0 {
+		return
+	}
+	if before := r.ailing.And(^what); before&what != 0 && before&^what == 0 {
 		if f := r.o.Hooks.Ailing; f != nil {
 			f(r.o.Target, nil)
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -425,6 +426,56 @@ func (g *sharedTarget) Publish(_ string, messages ...*message.Message) error {
 	g.got = append(g.got, messages...)
 	g.mu.Unlock()
 	return nil
+}
+
+// ailing refuses to load or save while it is told to.
+type ailing struct {
+	eventbus.Checkpoints
+	away atomic.Bool
+}
+
+func (a *ailing) Load(ctx context.Context, name string) (domain.Position, error) {
+	if a.away.Load() {
+		return 0, domain.E(domain.KindUnavailable, "load", name, "is away")
+	}
+	return a.Checkpoints.Load(ctx, name)
+}
+
+func (a *ailing) Save(ctx context.Context, name string, from, to domain.Position) error {
+	if a.away.Load() {
+		return domain.E(domain.KindUnavailable, "save", name, "is away")
+	}
+	return a.Checkpoints.Save(ctx, name, from, to)
+}
+
+// While the checkpoint cannot be saved or loaded the relay ails, however well events are sent; once it can, all
+// is well although nothing more is recorded.
+func TestRelay_IsWellAgainWithoutNewEvents(t *testing.T) {
+	for _, atStart := range []bool{false, true} {
+		w := newWorld()
+		c := &ailing{Checkpoints: w.checkpoints}
+		w.checkpoints = c
+		write(t, w.log, 5, 0, 5)
+		c.away.Store(atStart)
+		var mu sync.Mutex
+		var words []string
+		w.options.Hooks.Ailing = func(_ string, err error) { mu.Lock(); words = append(words, fmt.Sprint(err)); mu.Unlock() }
+		told := func() []string { mu.Lock(); defer mu.Unlock(); return slices.Clone(words) }
+		var g target
+		stop := w.start(t, &g)
+		if !atStart {
+			eventually(t, func() bool { at, err := w.checkpoints.Load(t.Context(), "relay:test"); return err == nil && at == 25 }, "all is saved")
+			c.away.Store(true)
+			write(t, w.log, 5, 5, 10)
+			eventually(t, func() bool { return distinct(g.bodies()) == 50 }, "events are sent all the same")
+		}
+		eventually(t, func() bool { return len(told()) > 3 }, "it is told and tried again")
+		require.NotContains(t, told(), "<nil>", "it is not well while this lasts")
+		c.away.Store(false)
+		eventually(t, func() bool { words := told(); return words[len(words)-1] == "<nil>" }, "it is well again")
+		stop()
+		require.Equal(t, "<nil>", told()[len(told())-1])
+	}
 }
 
 // A checkpoint of another log is told and never passed over; once it is gone, the relay begins by itself.

@@ -346,6 +346,21 @@ func TestSender_GoneDisables(t *testing.T) {
 	requireOrder(t, taken, 1, 4)
 }
 
+// A webhook whose checkpoint could not be reached is well again with it, although nothing is recorded meanwhile.
+func TestSender_IsWellAgainWithoutNewEvents(t *testing.T) {
+	w := newWorld(t)
+	w.add("run-1", 1)
+	w.points.fail.Store(true)
+	ailing := make(chan string, 100)
+	w.hooks.Ailing = func(_, what string) { ailing <- what }
+	from := target(t, "a", "http://127.0.0.1:1")
+	from.FromStart = false // so that it begins with a checkpoint
+	w.start(w.sender(from))
+	require.Contains(t, <-ailing, "away")
+	w.points.fail.Store(false)
+	require.Empty(t, <-ailing)
+}
+
 func TestNew_Refusals(t *testing.T) {
 	w := newWorld(t)
 	deps := webhooks.Deps{Log: w.log, Checkpoints: w.points, Poison: w.list}

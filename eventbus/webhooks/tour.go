@@ -12,13 +12,15 @@ import (
 // tour is a courier's work from one checkpoint on, until it fails or ends. It belongs to one goroutine.
 type tour struct {
 	*courier
-	window  *window
-	saved   domain.Position // the checkpoint as it is stored
-	active  int             // requests under way
-	more    bool            // the log may hold more after window.considered
-	stale   bool            // the checkpoint is to be saved
-	results chan result     // room for all that are active, so that none waits
-	due     chan domain.StreamID
+	window *window
+	saved  domain.Position // the checkpoint as it is stored
+	active int             // requests under way
+	more   bool            // the log may hold more after window.considered
+	stale  bool            // the checkpoint is to be saved
+	// answered says that checkpoint and log have answered.
+	answered bool
+	results  chan result // room for all that are active, so that none waits
+	due      chan domain.StreamID
 }
 
 type result struct {
@@ -40,6 +42,10 @@ func (t *tour) deliver(intake, work context.Context) error {
 		if reading {
 			if err := t.read(intake); err != nil {
 				return err
+			}
+			if !t.answered {
+				t.answered = true
+				t.ails("") // what ended the tour before is over, also if nothing is recorded meanwhile
 			}
 		}
 		t.launch(work)
