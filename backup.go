@@ -36,7 +36,7 @@ func backupData(ctx context.Context, c config.Config, to string, stdout io.Write
 		return err
 	}
 	if _, _, err := embedded.Unopened(logDir(data)); err != nil {
-		return fmt.Errorf("back up %s (set --data to a server's data folder): %w", data, err)
+		return fmt.Errorf("back up %s (set --data to a server's data folder; a log that --log names is copied by log copy): %w", data, err)
 	}
 	target, err := backup.Begin(data, to)
 	if err != nil {

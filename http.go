@@ -95,7 +95,7 @@ func (s *server) observe(c *fiber.Ctx) (err error) {
 				s.logger.Error("error handler failed", "error", handled)
 			}
 			if status := c.Response().StatusCode(); status >= fiber.StatusInternalServerError {
-				s.logger.Error("request failed", "route", c.Route().Path, "status", status, "error", err)
+				s.tellFailed(c.Route().Path, status, err)
 			}
 			err = nil
 		}

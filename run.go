@@ -60,7 +60,7 @@ func verifyLog(ctx context.Context, c config.Config, stdout io.Writer) error {
 	}
 	summary, err := embedded.VerifyDir(ctx, logDir(c.Storage.Data), nil, func(p embedded.Problem) { fmt.Fprintln(stdout, p) })
 	if err != nil {
-		return fmt.Errorf("verify log in %s (set --data to a server's data folder): %w", c.Storage.Data, err)
+		return fmt.Errorf("verify log in %s (set --data to the data folder of a server, or of log serve; a log that --log names is checked by log copy): %w", c.Storage.Data, err)
 	}
 	fmt.Fprintf(stdout, "%d events of %d streams in %d segments, %d of them chained, head at position %d: %d problems\n",
 		summary.Events, summary.Streams, summary.Segments, summary.Chained, summary.Head, summary.Problems)
@@ -74,6 +74,10 @@ func verifyLog(ctx context.Context, c config.Config, stdout io.Writer) error {
 func serve(ctx context.Context, c config.Config, logger *slog.Logger, stdout io.Writer) error {
 	logger.Info("starting quipu", "version", version, "config", c)
 	s, err := open(ctx, c, logger)
+	if err != nil && ctx.Err() != nil {
+		logger.Info("stopped before it served", "error", err)
+		return nil // as it was asked to
+	}
 	if err != nil {
 		return err
 	}

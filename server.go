@@ -75,6 +75,7 @@ type server struct {
 	agnt5     *agnt5.Sockets
 	app       *fiber.App
 	guard     *guard.Guard
+	failed    failures
 	// published is the position up to which the hub has handed events on.
 	published atomic.Uint64
 	// acknowledged is the highest position that a client of this node may know of.

@@ -44,6 +44,13 @@ func Status(k domain.Kind) int {
 // challenge goes with every 401: how a key is sent.
 const challenge = `Bearer realm="quipu"`
 
+// What clients are told of a part that does not answer: what it is stands in log lines and on /health/ready, and
+// its address is none of theirs.
+const (
+	unavailable   = "a part of the server does not answer, so nothing was done; send it again in a while (/health/ready says what is wrong)"
+	indeterminate = "a part of the server did not answer, so it is not known whether this was done; send it again with the same Idempotency-Key, or ask whether it was (/health/ready says what is wrong)"
+)
+
 // retryAfterSeconds is advised where trying again later may help.
 const retryAfterSeconds = 1
 
@@ -160,6 +167,10 @@ func publicText(e *domain.Error) string {
 		return "internal error"
 	case e.Kind == domain.KindCorrupt:
 		return "stored data cannot be read"
+	case e.Message == "" && e.Kind == domain.KindUnavailable:
+		return unavailable
+	case e.Message == "" && e.Kind == domain.KindIndeterminate:
+		return indeterminate
 	case e.Message == "":
 		return e.Kind.String()
 	default:

@@ -62,6 +62,18 @@ func TestProblem_InternalErrorsSayNothing(t *testing.T) {
 	}
 }
 
+// Whoever is answered that a part is away is told what became of the request and what to do.
+func TestProblem_PartsThatAreAway(t *testing.T) {
+	for kind, want := range map[domain.Kind]string{
+		domain.KindUnavailable: "nothing was done; send it again", domain.KindIndeterminate: "send it again with the same Idempotency-Key",
+	} {
+		_, p := readapi.NewProblem(domain.Wrap(kind, "append to", "run-1", errors.New("hunter2")))
+		require.Contains(t, p.Message, want)
+		require.Contains(t, p.Message, "/health/ready")
+		require.NotContains(t, p.Message, "hunter2")
+	}
+}
+
 func TestErrorHandler_FiberErrors(t *testing.T) {
 	app := fiber.New(fiber.Config{ErrorHandler: readapi.ErrorHandler, BodyLimit: 10})
 	app.Post("/post", func(c *fiber.Ctx) error { return c.SendStatus(200) })

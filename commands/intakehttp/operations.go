@@ -19,8 +19,8 @@ var (
 	// notDone are of every command; the same request may be sent again.
 	notDone = []apidoc.Refusal{
 		{Status: 503, Code: "LOG_FAILED", Message: "the log cannot be written; the server has to be restarted"},
-		{Status: 503, Code: "UNAVAILABLE", Message: "unavailable"},
-		{Status: 503, Code: "INDETERMINATE", Message: "indeterminate"},
+		{Status: 503, Code: "UNAVAILABLE", Message: "a part of the server does not answer, so nothing was done; send it again in a while (/health/ready says what is wrong)"},
+		{Status: 503, Code: "INDETERMINATE", Message: "a part of the server did not answer, so it is not known whether this was done; send it again with the same Idempotency-Key, or ask whether it was (/health/ready says what is wrong)"},
 		{Status: 504, Code: "DEADLINE", Message: "deadline"},
 	}
 	overloaded = apidoc.Refusal{Status: 429, Code: "OVERLOADED", Message: "10000 runs are active and 100000 wait; try again later"}

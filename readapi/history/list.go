@@ -181,7 +181,7 @@ func timedOut(err error) error {
 	}
 	return &domain.Error{
 		Kind: domain.KindDeadline, Op: "read", Code: "READ_TIMEOUT", Cause: err,
-		Message: "reading took too long and was given up; narrow the filters, or ask for less",
+		Message: "reading took too long and was given up; narrow the filters or ask for less, unless /health/ready says that a part is slow",
 	}
 }
 

@@ -9,7 +9,7 @@ var (
 	noExecution  = apidoc.Refusal{Status: 404, Code: "EXECUTION_UNKNOWN", Field: "path/id", Message: "names no execution"}
 	noWorkflow   = apidoc.Refusal{Status: 404, Code: "WORKFLOW_UNKNOWN", Field: "path/id", Message: "names no workflow"}
 	tooManyReads = apidoc.Refusal{Status: 429, Code: "TOO_MANY_READS", Message: "too many reads at once; try again"}
-	readTimeout  = apidoc.Refusal{Status: 504, Code: "READ_TIMEOUT", Message: "reading took too long and was given up; narrow the filters, or ask for less"}
+	readTimeout  = apidoc.Refusal{Status: 504, Code: "READ_TIMEOUT", Message: "reading took too long and was given up; narrow the filters or ask for less, unless /health/ready says that a part is slow"}
 	listRefusals = []apidoc.Refusal{
 		{Status: 409, Code: "LOG_CHANGED", Field: "query/cursor", Message: "belongs to another log than the one here; begin anew without it", Details: map[string]any{"log": "644bdb7e-a5f6-4f73-9fd3-067000e8c6c3"}},
 		badQuery,
