@@ -12,6 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"quipu/apidoc"
+	"quipu/commands/intakehttp"
 	"quipu/domain"
 	"quipu/eventbus/poison"
 	"quipu/eventbus/webhooks"
@@ -141,11 +142,11 @@ func (s *server) listPoison(c *fiber.Ctx) error {
 }
 
 func (s *server) replayPoison(c *fiber.Ctx) error {
-	sender, name, err := s.webhook(c)
+	at, err := s.askedPosition(c)
 	if err != nil {
 		return err
 	}
-	at, err := s.askedPosition(c)
+	sender, name, err := s.webhook(c)
 	if err != nil {
 		return err
 	}
@@ -171,11 +172,11 @@ func (s *server) replayPoison(c *fiber.Ctx) error {
 }
 
 func (s *server) discardPoison(c *fiber.Ctx) error {
-	sender, name, err := s.webhook(c)
+	at, err := s.askedPosition(c)
 	if err != nil {
 		return err
 	}
-	at, err := s.askedPosition(c)
+	sender, name, err := s.webhook(c)
 	if err != nil {
 		return err
 	}
@@ -197,6 +198,9 @@ func (s *server) askedPosition(c *fiber.Ctx) (domain.Position, error) {
 	}
 	if len(strings.TrimSpace(string(c.Body()))) == 0 {
 		return 0, nil
+	}
+	if err := intakehttp.CheckJSON(c.Body()); err != nil {
+		return 0, err
 	}
 	var asked struct {
 		Position *string `json:"position"`
@@ -243,6 +247,7 @@ func webhookOperations() []apidoc.Operation {
 	noEntry := apidoc.Refusal{Status: 404, Code: "ENTRY_UNKNOWN", Field: "position", Message: "stands on no poison list of this webhook"}
 	changed := apidoc.Refusal{Status: 409, Code: "LOG_CHANGED", Field: "query/after", Message: "belongs to another log than the one here"}
 	badPlace := apidoc.Refusal{Status: 422, Code: "INVALID_POSITION", Field: "query/after", Message: "is not a position as the list shows it"}
+	badJSON := apidoc.Refusal{Status: 400, Code: "INVALID_JSON", Field: "body", Message: "is not acceptable JSON at byte 0: a value must begin here"}
 	badBody := apidoc.Refusal{Status: 422, Code: "INVALID_BODY", Field: "body", Message: "is not an object with a position"}
 	browsers := apidoc.Refusal{Status: 409, Code: "NOT_FOR_BROWSERS", Message: "this route is not for browsers"}
 	names, example := map[string]string{"name": "Of the webhook."}, map[string]string{"name": "orders"}
@@ -260,12 +265,12 @@ func webhookOperations() []apidoc.Operation {
 			Method: "POST", Path: "/admin/webhooks/:name/poison/replay", ID: "replayWebhookPoison", Tag: "operation", Summary: "Post events of the poison list again",
 			Doc:    fmt.Sprintf("Each once; what is taken leaves the list. A replay of all ends after %d failures in a row.", replayFailuresMax),
 			Params: names, PathExamples: example, Body: &apidoc.Body{Of: replayAsked{}, Optional: true},
-			Answers: []apidoc.Answer{{Status: 200, Of: replayShown{}}}, Refusals: []apidoc.Refusal{unknown, noEntry, browsers, changed, badBody, badPlace},
+			Answers: []apidoc.Answer{{Status: 200, Of: replayShown{}}}, Refusals: []apidoc.Refusal{unknown, noEntry, browsers, changed, badJSON, badBody, badPlace},
 		},
 		{
 			Method: "POST", Path: "/admin/webhooks/:name/poison/discard", ID: "discardWebhookPoison", Tag: "operation", Summary: "Take an event off the poison list for good",
 			Params: names, PathExamples: example, Body: &apidoc.Body{Of: discardAsked{}},
-			Answers: []apidoc.Answer{{Status: 204, Doc: "It is gone."}}, Refusals: []apidoc.Refusal{unknown, noEntry, browsers, changed, badBody, badPlace},
+			Answers: []apidoc.Answer{{Status: 204, Doc: "It is gone."}}, Refusals: []apidoc.Refusal{unknown, noEntry, browsers, changed, badJSON, badBody, badPlace},
 		},
 	}
 }

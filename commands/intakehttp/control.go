@@ -227,7 +227,7 @@ func payloadOf(body []byte) ([]byte, error) {
 	if len(rawjson.Trim(body)) == 0 {
 		return []byte("null"), nil
 	}
-	return rawjson.Trim(body), checkAPIBody(body)
+	return rawjson.Trim(body), CheckJSON(body)
 }
 
 // nameOf decodes the name of a signal or channel in the path.

@@ -76,7 +76,7 @@ const keyWasShown = "an earlier request with this Idempotency-Key made the endpo
 // parseEndpoint reads {slug}; other members are passed over, as in the other bodies of /api.
 // Errors: ErrInvalid if it is no JSON; ErrUnprocessable naming the field.
 func parseEndpoint(body []byte) (slug string, err error) {
-	if err := checkAPIBody(body); err != nil {
+	if err := CheckJSON(body); err != nil {
 		return "", err
 	}
 	var f definition.Faults

@@ -16,7 +16,7 @@ func optionalObject(body []byte, f *definition.Faults) (object, error) {
 	if len(rawjson.Trim(body)) == 0 {
 		return nil, nil
 	}
-	if err := checkAPIBody(body); err != nil {
+	if err := CheckJSON(body); err != nil {
 		return nil, err
 	}
 	switch rawjson.KindOf(body) {

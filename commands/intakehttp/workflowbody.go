@@ -24,7 +24,7 @@ import (
 // for each field at fault.
 func parseWorkflow(body []byte, create bool, registry *node.Registry) (commands.Change, error) {
 	var change commands.Change
-	if err := checkAPIBody(body); err != nil {
+	if err := CheckJSON(body); err != nil {
 		return change, err
 	}
 	var f definition.Faults
@@ -127,7 +127,7 @@ func parseExecute(body []byte) ([]byte, error) {
 	if len(rawjson.Trim(body)) == 0 {
 		return none, nil
 	}
-	if err := checkAPIBody(body); err != nil {
+	if err := CheckJSON(body); err != nil {
 		return nil, err
 	}
 	var f definition.Faults
@@ -152,8 +152,10 @@ func parseExecute(body []byte) ([]byte, error) {
 	return none, definition.Refusal(domain.KindUnprocessable, "INVALID_BODY", f.List, nil)
 }
 
-// checkAPIBody refuses what is no JSON; under /api that is a bad request (contract D17).
-func checkAPIBody(body []byte) error {
+// CheckJSON refuses what is no JSON: outside run-dag that is a bad request (contract D17).
+//
+// Errors: ErrInvalid with code INVALID_JSON and the place.
+func CheckJSON(body []byte) error {
 	bad := func(message string) *domain.Error {
 		return domain.E(domain.KindInvalid, "", "", message).WithField("body").WithCode("INVALID_JSON")
 	}
