@@ -38,8 +38,12 @@ type relaying struct {
 
 func (r *relaying) close() error { return r.publisher.Close() }
 
-// openCheckpoints opens them where this node's are: in the data folder, or where all nodes' are.
+// openCheckpoints opens them where this node's are: in the data folder, or where all nodes' are. Without
+// relays and webhooks there are none.
 func (s *server) openCheckpoints(ctx context.Context) error {
+	if c := s.config; !c.Relay.NATS && !c.Relay.Kafka && c.Webhooks.File == "" {
+		return nil
+	}
 	if s.shared.db == nil {
 		files, err := checkpoints.Open(filepath.Join(s.config.Storage.Data, checkpointsFolder), s.log.ID())
 		if err != nil {
