@@ -175,6 +175,11 @@ func (m *mailbox) decide(f *flight, now time.Time, compute run.Compute) bool {
 			command = stampHeld(command, at, true)
 		}
 		d, err := run.Decide(f.next, command, compute)
+		if len(f.parts) > 0 && (err != nil || len(d.Events) == 0) {
+			// So it is after what is about to be stored. Should that be refused, this would have been
+			// answered wrongly, or a timer have come for nothing: it waits until the log has answered.
+			break
+		}
 		e := m.pop()
 		if err != nil {
 			m.answer(&e, Outcome{RunID: m.id, Revision: f.head.Revision, State: f.next}, err)

@@ -54,6 +54,37 @@ func TestShard_ResultBehindARefusedCancelIsKept(t *testing.T) {
 	require.Equal(t, run.PhaseCompleted, w.shard.recent.get("r1").Phase)
 }
 
+// What is dropped or answered because of a pause waits until the pause is stored: should the log refuse that,
+// nobody would ask for it again.
+func TestShard_BehindARefusedPauseNothingIsLost(t *testing.T) {
+	w := newSim(t, 4)
+	var f *flight
+	step := func(in input) {
+		for _, o := range w.shard.Step(w.wall(), in) {
+			if a, ok := o.(outAppend); ok {
+				f = a.flight
+			}
+		}
+	}
+	d := workflow.Definition{Nodes: []workflow.Node{domaintest.Node("a", "effect", ""), domaintest.Node("b", "effect", `{"before":{"depends":"a"}}`)}}
+	step(inStart{runID: "r", place: true, session: &Session{recorded: map[string]bool{}}, envelope: envelope{command: domaintest.Start(t, d, `{}`)}})
+	first := f
+	var refused error
+	answered := 0
+	step(inVisit{runID: "r", envelope: envelope{command: run.Pause{}, outside: true, reply: func(_ Outcome, err error) { refused = err }}})
+	step(inVisit{runID: "r", envelope: envelope{command: run.Pause{}, outside: true, reply: func(Outcome, error) { answered++ }}})
+	step(inAppended{runID: "r", flight: first})
+	require.NotSame(t, first, f)
+	require.Zero(t, answered, "it is not paused yet")
+	pause := f
+	step(inAppended{runID: "r", flight: pause, err: domain.E(domain.KindUnavailable, "append", "r", "refused")})
+	require.ErrorIs(t, refused, domain.ErrUnavailable)
+	require.NotSame(t, pause, f, "the second pause is tried in its turn")
+	step(inAppended{runID: "r", flight: f})
+	require.Equal(t, 1, answered)
+	require.Empty(t, w.shard.runs, "it sleeps")
+}
+
 // A session that goes on after a reload must not be replaced: effects at work seal with it, and a
 // second one would hand out the same ids for other secrets.
 func TestExecutor_LoadKeepsTheSession(t *testing.T) {
