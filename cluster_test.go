@@ -84,6 +84,8 @@ func TestServer_SharesKeysAndBlobs(t *testing.T) {
 	_, err = os.Stat(filepath.Join(dir, blobsFolder))
 	require.ErrorIs(t, err, os.ErrNotExist)
 
+	require.Contains(t, string(a.health.Ready(t.Context()).JSON()), `"keys":{"status":"ok"}`)
+
 	// They have a log each here: they are no members of each other.
 	nodes, _ := a.members.Live()
 	require.Equal(t, commands.Nodes{Owners: []string{a.node}, Alive: []string{a.node}}, nodes)

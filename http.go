@@ -168,6 +168,13 @@ func (s *server) addChecks() {
 		return err
 	})
 	s.health.AddAdvice("views", 0, s.checkViews)
+	if s.shared.keys != nil {
+		// The lease may be renewed on a connection of its own while starts with secrets get none.
+		s.health.AddAdvice("keys", 0, func(ctx context.Context) error {
+			_, err := s.shared.keys.Used(ctx)
+			return err
+		})
+	}
 	s.health.AddReady("runs", 0, func(context.Context) error {
 		if n := s.executor.Counts(); n.Pending >= s.config.Runs.PendingMax && s.config.Runs.PendingMax > 0 {
 			return domain.E(domain.KindExhausted, "", "", strconv.Itoa(n.Pending)+" runs wait, no more are taken")

@@ -29,6 +29,7 @@ type writer struct {
 	wake    chan struct{} // holds a token when open has something or closing is set
 	stopped chan struct{}
 	files   files
+	teller  teller
 }
 
 // batch is one group commit in the making.
@@ -182,8 +183,10 @@ func (w *writer) refusal(st *stream) error {
 	case w.failure != nil && st != nil && st.inflight:
 		return domain.Wrap(domain.KindIndeterminate, "append to", string(st.id), w.failure)
 	case w.failure != nil:
-		return &domain.Error{Kind: domain.KindUnavailable, Code: "LOG_FAILED", Op: "append to", Subject: "log",
-			Message: "refused until the log is reopened, since a write failed", Cause: w.failure}
+		return &domain.Error{
+			Kind: domain.KindUnavailable, Code: "LOG_FAILED", Op: "append to", Subject: "log",
+			Message: "refused until the log is reopened, since a write failed", Cause: w.failure,
+		}
 	}
 	return nil
 }
@@ -335,7 +338,7 @@ func (w *writer) fail(l *Log, b *batch, err error) {
 			message = "the disk is full; nothing was written"
 		}
 	}
-	l.logger.Error("a batch could not be written", "error", err, "nothing_written", undone)
+	w.teller.failed(l, err, undone)
 	w.mu.Lock()
 	behind := w.open
 	for _, failed := range []*batch{behind, b} {
@@ -347,8 +350,10 @@ func (w *writer) fail(l *Log, b *batch, err error) {
 	}
 	w.next = b.first
 	b.err = &domain.Error{Kind: kind, Op: "append to", Subject: "log", Message: message, Cause: err}
-	behind.err = &domain.Error{Kind: domain.KindUnavailable, Op: "append to", Subject: "log",
-		Message: "nothing was written, since the batch before could not be", Cause: err}
+	behind.err = &domain.Error{
+		Kind: domain.KindUnavailable, Op: "append to", Subject: "log",
+		Message: "nothing was written, since the batch before could not be", Cause: err,
+	}
 	if undone && diskFull(err) {
 		b.err.(*domain.Error).Code, behind.err.(*domain.Error).Code = "DISK_FULL", "DISK_FULL"
 	}
