@@ -158,15 +158,17 @@ func (s *shard) remember(m *mailbox, o outRetired) {
 		dealt = domain.NoStream
 	}
 	ended := m.state != nil && m.state.Phase.Ended()
-	if ended && o.status == "" {
+	if (ended || m.over) && o.status == "" {
 		s.emit(outDropped{runID: m.id}) // it ended elsewhere; it may have slept here
 	}
 	switch {
+	case m.over:
+		delete(s.known, m.id) // whether it could be read or not
 	case m.leaving && !ended:
 		delete(s.known, m.id)
 	case o.quarantined != nil || ended:
 		// Until the feed brings its end, which it does once.
-		if m.over || ended && !m.stored || !m.opened && !m.stored {
+		if ended && !m.stored || !m.opened && !m.stored {
 			delete(s.known, m.id)
 		} else {
 			s.known[m.id] = dealtWith
