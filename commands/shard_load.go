@@ -89,6 +89,12 @@ func (s *shard) loadFailed(m *mailbox, err error) {
 		s.retire(m, nil)
 		return
 	}
+	if m.place && m.stale {
+		// It was asked for by a command, before the run was there or its place came.
+		m.stale = false
+		s.load(m, 0)
+		return
+	}
 	switch domain.KindOf(err) {
 	case domain.KindUnavailable, domain.KindExhausted, domain.KindDeadline, domain.KindCanceled:
 		s.load(m, s.backoff(m.repeats))
