@@ -86,8 +86,23 @@ var byText = []struct {
 
 const versionHint = "this client cannot read the version that the server gives; run a released version of it"
 
+// handshakes are what stands in the text of a connection that failed before anything was said on it: the
+// code says no more than that there is none.
+var handshakes = []struct {
+	text string
+	fault
+}{
+	{"first record does not look like a TLS handshake", fault{kind: domain.KindUnavailable, again: true, broken: true, hint: "the server speaks without TLS; add tls=false to --log if that is meant"}},
+	{"certificate signed by unknown authority", fault{kind: domain.KindUnavailable, again: true, broken: true, hint: "the server's certificate is not trusted; name its authority with tlsCaFile in --log"}},
+}
+
 // classify says what an error of the client means. Wrapped ones are found too.
 func classify(err error) fault {
+	for _, h := range handshakes {
+		if strings.Contains(err.Error(), h.text) {
+			return h.fault
+		}
+	}
 	var panicked *panicError
 	if errors.As(err, &panicked) {
 		return fault{kind: domain.KindCorrupt, unknown: true, broken: true, hint: "the server answered with what the client cannot take"}

@@ -69,7 +69,10 @@ func TestLog_TLSAndCredentials(t *testing.T) {
 	}
 	require.ErrorContains(t, refused(url("node:0123456789wrong", "esdb", "?tlsCaFile="+trust)), "user and password")
 	require.ErrorContains(t, refused(url("node:"+encoded, "esdb", "")), "certificate")
+	require.ErrorContains(t, refused(url("node:"+encoded, "esdb", "")), "tlsCaFile")
 	refused(url("node:"+encoded, "esdb", "?tls=false"))
+	bare := porttest.Start(t, memory.NewLog())
+	require.ErrorContains(t, refused("esdb://"+bare.Addr()), "tls=false")
 	// Who may only read opens the log, and is told when it writes.
 	reader := open(t, options(url("reader:"+encoded, "esdb", "?tlsCaFile="+trust)))
 	_, err := reader.Append(t.Context(), "run-x", domain.NoStream, logtest.Events(1))
