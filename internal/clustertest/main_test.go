@@ -14,7 +14,7 @@ import (
 
 var copyFlag = flag.Int("copy-events", intFromEnv("CLUSTERTEST_COPY_EVENTS", 5_000), "how many events the copied log has")
 
-var runsFlag = flag.Int("runs", intFromEnv("CLUSTERTEST_RUNS", 300), "how many runs are started while nodes are killed and networks cut")
+var runsFlag = flag.Int("runs", intFromEnv("CLUSTERTEST_RUNS", 200), "how many runs are started while nodes are killed and networks cut")
 
 func intFromEnv(name string, otherwise int) int {
 	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	kills      = flag.Int("kills", intFromEnv("PROCTEST_KILLS", 50), "how often the kill test kills the server")
+	kills      = flag.Int("kills", intFromEnv("PROCTEST_KILLS", 30), "how often the kill test kills the server")
 	seedFlag   = flag.Int64("seed", int64(intFromEnv("PROCTEST_SEED", 0)), "seed of the random choices; 0 takes the time")
 	raceBinary = flag.Bool("race-binary", raceEnabled, "build the server with the race detector")
 )

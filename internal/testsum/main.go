@@ -19,14 +19,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 func main() {
 	race := flag.Bool("race", false, "use the race detector")
-	timeout := flag.Duration("timeout", 4*time.Minute, "limit for each package")
+	timeout := flag.Duration("timeout", 5*time.Minute, "limit for each package")
 	flag.Parse()
 	if err := run(os.Stdout, *race, *timeout, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "testsum:", err)
@@ -52,7 +54,9 @@ func run(out io.Writer, race bool, timeout time.Duration, only []string) error {
 		if len(only) > 0 && !slices.Contains(only, s.name) {
 			continue
 		}
-		args := []string{"test", "-json", "-count=1", "-timeout", timeout.String()}
+		// One package more than there are processors: tests wait for databases, disks and deadlines about
+		// half of their time.
+		args := []string{"test", "-json", "-count=1", "-timeout", timeout.String(), "-p", strconv.Itoa(runtime.GOMAXPROCS(0) + 1)}
 		if race {
 			args = append(args, "-race")
 		}

@@ -149,9 +149,9 @@ var hostileCases = []Case{
 		w := NewWorld(44)
 		w.stride = 1 << 30
 		p := e.pair(w)
-		p.fill(w, 200)
+		p.fill(w, 90) // each a partition of its own
 		w.pos, w.stride = top-1000, 2
-		p.commit(w.Merge(p.at, w.Steps(200)))
+		p.commit(w.Merge(p.at, w.Steps(90)))
 		w.pos = top - 1
 		w.stride = 1
 		p.commit(w.Merge(p.at, w.Steps(1)))
