@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"quipu/infra/nats/natstest"
@@ -18,12 +19,16 @@ import (
 	"quipu/internal/proctest"
 )
 
+// external is a KurrentDB to test with instead of a log server of our own: one node, esdb://host:port?…
+var external = os.Getenv("QUIPU_TEST_KURRENTDB_URL")
+
 // cluster is one log server, PostgreSQL, NATS and some nodes.
 type cluster struct {
 	t        testing.TB
 	logData  string
-	logAddr  string // of the log's protocol
-	log      *proctest.Server
+	logAddr  string           // of the log's protocol
+	prefix   string           // of the streams there
+	log      *proctest.Server // nil if it is not ours
 	postgres *pgtest.Server
 	database string // its URL
 	nats     *natstest.Server
@@ -58,7 +63,12 @@ func proxy(t testing.TB, target string) *faultproxy.Proxy {
 // newCluster starts the parts and n nodes, and waits until these take requests.
 func newCluster(t testing.TB, n int, args ...string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, logData: proctest.DataFolder(t), logAddr: freeAddr(t)}
+	c := &cluster{t: t, logData: proctest.DataFolder(t), logAddr: freeAddr(t), prefix: "quipu."}
+	if external != "" {
+		at, err := url.Parse(external)
+		require.NoError(t, err)
+		c.logAddr, c.prefix = at.Host, "quipu-test-"+uuid.NewString()+"."
+	}
 	c.postgres = pgtest.Start(t, pgtest.Options{Settings: []string{"max_connections = 200"}})
 	c.database = pgtest.Database(t, c.postgres)
 	c.nats = natstest.Start(t)
@@ -80,6 +90,9 @@ func newCluster(t testing.TB, n int, args ...string) *cluster {
 // startLog starts the log server, at the address it had before.
 func (c *cluster) startLog() {
 	c.t.Helper()
+	if external != "" {
+		return
+	}
 	c.log = proctest.Start(c.t, proctest.Options{
 		Command: []string{"log", "serve"}, Data: c.logData,
 		Args: []string{"--kurrentdb-addr", c.logAddr},
@@ -106,7 +119,7 @@ func (n *node) start() *proctest.Server {
 	require.NoError(n.c.t, err)
 	database.Host = n.postgres.Addr()
 	args := []string{
-		"--log", "esdb://" + n.log.Addr() + "?tls=false",
+		"--log", n.c.logURL(n.log.Addr()), "--log-prefix", n.c.prefix,
 		"--cluster", database.String(), "--views", database.String(),
 		"--nats", "nats://" + n.nats.Addr(), "--node-name", n.name, "--master-key-file", n.c.master,
 		"--lao-replay-window", "10m",
@@ -130,6 +143,17 @@ func (n *node) start() *proctest.Server {
 		}
 	}()
 	return s
+}
+
+// logURL is the log as found at an address.
+func (c *cluster) logURL(addr string) string {
+	if external == "" {
+		return "esdb://" + addr + "?tls=false"
+	}
+	at, err := url.Parse(external)
+	require.NoError(c.t, err)
+	at.Host = addr
+	return at.String()
 }
 
 func (n *node) process() *proctest.Server {
@@ -189,7 +213,12 @@ func (c *cluster) stop() {
 	for _, n := range c.nodes {
 		n.process().Stop()
 	}
-	c.log.Stop()
+	if c.log != nil {
+		c.log.Stop()
+	} else {
+		code, out := proctest.Run(c.t, "log", "copy", "--from", external, "--from-log-prefix", c.prefix, "--to", c.logData)
+		require.Zero(c.t, code, out)
+	}
 	code, out := proctest.Run(c.t, "log", "verify", "--data", c.logData)
 	require.Zero(c.t, code, out)
 }

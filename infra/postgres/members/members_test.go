@@ -135,6 +135,7 @@ func TestMembers_ListForOperators(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t)
 	a, b, c := join(t, url, options("a")), join(t, url, options("b")), join(t, url, options("c"))
+	awaitAlive(t, a, 10*time.Second, "a", "b", "c")
 	require.NoError(t, b.Drain(t.Context()))
 	require.NoError(t, c.Close())
 	awaitAlive(t, a, 10*time.Second, "a", "b")
