@@ -1,6 +1,7 @@
 package browsertest
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -98,20 +99,20 @@ func TestS0_36_Chromium_SameOrigin(t *testing.T) {
 func TestS0_36_Chromium_ReloadBeforeTheReturn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	p := NewContext(t).Open(t, w.params("lao-sample", "Support", "ticket_4").Page(w.site.Origin))
-	p.Await(t, "open", 1, 1)
-	// On a machine under load a reload may take longer than the class; then it is tried again.
-	for load := 1; ; load++ {
-		require.LessOrEqual(t, load, 10, "no reload was quick enough to show anything")
-		before := len(p.Of("close", load))
-		w.run(w.small("Support", "ticket_4"))
-		closed := p.Await(t, "close", load, before+1)[before]
+	// On a machine under load a reload may take longer than the class; then it is tried again, as somebody
+	// else: what the server remembers of the try before is for its visitor.
+	for try := 1; ; try++ {
+		require.LessOrEqual(t, try, 10, "no reload was quick enough to show anything")
+		run := fmt.Sprint("ticket_4_", try)
+		p := NewContext(t).Open(t, w.params("lao-sample", "Support", run).Page(w.site.Origin))
+		p.Await(t, "open", 1, 1)
+		w.run(w.small("Support", run))
+		closed := p.Await(t, "close", 1, 1)[0]
 		p.Reload(t)
-		if again := p.Await(t, "open", load+1, 1)[0]; again.AtMS-closed.AtMS < 1800 {
-			completesOnce(t, p.Reports, load+1)
+		if again := p.Await(t, "open", 2, 1)[0]; again.AtMS-closed.AtMS < 1700 {
+			completesOnce(t, p.Reports, 2)
 			return
 		}
-		p.AwaitFrame(t, "keepalive", load+1, 0) // now a socket is open that stays
 	}
 }
 
