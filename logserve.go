@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 
 	"github.com/gofiber/fiber/v2"
@@ -15,6 +14,7 @@ import (
 	"quipu/infra/config"
 	"quipu/infra/embedded"
 	"quipu/infra/lifecycle"
+	"quipu/infra/listen"
 	"quipu/infra/telemetry"
 )
 
@@ -28,7 +28,7 @@ func serveLog(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	}
 	s.buildLogApp()
 	var err error
-	if s.listener, err = net.Listen("tcp", c.HTTP.Addr); err != nil {
+	if s.listener, err = listen.TCP(c.HTTP.Addr); err != nil {
 		return errors.Join(fmt.Errorf("listen on %s (set --addr to a free address): %w", c.HTTP.Addr, err), s.close())
 	}
 	group := lifecycle.New(lifecycle.Options{DrainTimeout: c.Process.DrainTimeout, Logger: logger},

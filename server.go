@@ -24,6 +24,7 @@ import (
 	"quipu/infra/config"
 	"quipu/infra/guard"
 	"quipu/infra/lifecycle"
+	"quipu/infra/listen"
 	"quipu/infra/nats/deltas"
 	"quipu/infra/outbound"
 	"quipu/infra/telemetry"
@@ -113,7 +114,7 @@ func open(ctx context.Context, c config.Config, logger *slog.Logger) (_ *server,
 		return nil, err
 	}
 	s.buildApp()
-	if s.listener, err = net.Listen("tcp", c.HTTP.Addr); err != nil {
+	if s.listener, err = listen.TCP(c.HTTP.Addr); err != nil {
 		return nil, fmt.Errorf("listen on %s (set --addr to a free address): %w", c.HTTP.Addr, err)
 	}
 	return s, nil

@@ -2,9 +2,10 @@ package clustertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -138,7 +139,7 @@ func (l *load) round(t *testing.T, name string, at int, requests, refused *atomi
 					t.Errorf("%s %s at %s: %d %s", method, path, n.name, reply.Status, reply.Body)
 				}
 				return reply
-			case strings.Contains(err.Error(), "connection refused") && try < 2*len(l.c.nodes):
+			case notConnected(err) && try < 2*len(l.c.nodes):
 				refused.Add(1)
 			default:
 				t.Errorf("%s %s at %s: %v", method, path, n.name, err)
@@ -162,4 +163,10 @@ func (l *load) round(t *testing.T, name string, at int, requests, refused *atomi
 	}
 	ask(http.MethodGet, "/api/executions/"+s.id, nil)
 	ask(http.MethodGet, "/api/executions?limit=5", nil)
+}
+
+// notConnected reports whether a request failed because there was no connection to send it on.
+func notConnected(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
