@@ -5,7 +5,7 @@
 //	go run ./internal/testsum domain   one suite
 //
 // Each package prints one line, as go test does, with its number of tests; output of failed tests
-// follows in full. Each suite prints "suite seconds result", and the last line is
+// follows in full, and its beginning once more at the end of the run. Each suite prints "suite seconds result", and the last line is
 // "N passed, N failed". A suite is a top folder, so a new package is never left out.
 //
 // What counts: tests and subtests without subtests of their own. A package that does not build, or
@@ -69,6 +69,9 @@ func run(out io.Writer, race bool, timeout time.Duration, only []string) error {
 		fmt.Fprintf(out, "suite %s\n\n", line)
 		lines = append(lines, line)
 		all.add(c)
+	}
+	for _, why := range all.why {
+		fmt.Fprintf(out, "failed: %s\n", why)
 	}
 	fmt.Fprintf(out, "%s\n%-12s %7.1f s\n%d passed, %d failed\n", strings.Join(lines, "\n"), "total", time.Since(begin).Seconds(), all.passed, all.failed)
 	switch {

@@ -102,6 +102,19 @@ func TestRun_FailuresAreCountedAndShown(t *testing.T) {
 	}
 }
 
+// Who sees only the end of a long run finds there what each failed test said first.
+func TestRun_EndsWithTheReasons(t *testing.T) {
+	_, all, err := summary(t, map[string]string{
+		"domain/a_test.go": head + "func TestA(t *testing.T) { t.Cleanup(func() { for range 100 { t.Log(\"log of a server\") } }); t.Error(\"because\") }\n",
+		"zoo/a_test.go":    head + "func TestZ(*testing.T) {}\n",
+	})
+	require.Error(t, err)
+	_, end, found := strings.Cut(all, "suite zoo")
+	require.True(t, found, all)
+	require.Regexp(t, `failed: m/domain TestA\n +a_test.go:\d+: because\n`, end)
+	require.Less(t, strings.Count(end, "log of a server"), 20)
+}
+
 // A package without tests must at least compile.
 func TestRun_BrokenPackageWithoutTestsFails(t *testing.T) {
 	last, all, err := summary(t, map[string]string{

@@ -10,9 +10,16 @@ import (
 )
 
 // counts is how many tests ended how.
-type counts struct{ passed, failed int }
+type counts struct {
+	passed, failed int
+	why            []string // the beginning of what each failed test wrote
+}
 
-func (c *counts) add(other counts) { c.passed += other.passed; c.failed += other.failed }
+func (c *counts) add(other counts) {
+	c.passed += other.passed
+	c.failed += other.failed
+	c.why = append(c.why, other.why...)
+}
 
 func (c counts) result() string {
 	word := "ok"
@@ -144,9 +151,23 @@ func (p *pkg) finish(e event, build []string, out io.Writer) {
 	fmt.Fprintf(out, "FAIL %s  %.2fs  %d passed, %d failed\n", e.Package, e.Elapsed, p.passed, p.failed)
 	fmt.Fprint(out, strings.Join(build, ""))
 	for _, name := range p.names {
-		fmt.Fprint(out, strings.Join(p.output[strings.TrimSuffix(name, " (skipped)")], ""))
+		output := p.output[strings.TrimSuffix(name, " (skipped)")]
+		fmt.Fprint(out, strings.Join(output, ""))
+		p.why = append(p.why, beginning(e.Package+" "+name, output))
 	}
 	fmt.Fprint(out, strings.Join(p.output[""], ""))
+}
+
+// whyLines is how much of a failed test's output is repeated at the end of the run. Its own words come first,
+// the logs of its servers, printed when it is cleaned up, last.
+const whyLines = 12
+
+func beginning(name string, output []string) string {
+	lines := strings.SplitAfter(strings.Join(output, ""), "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool {
+		return strings.HasPrefix(line, "=== ") || strings.TrimSpace(line) == ""
+	})
+	return name + "\n" + strings.Join(lines[:min(len(lines), whyLines)], "")
 }
 
 func (p *pkg) all() string {
