@@ -64,8 +64,13 @@ func (l *listener) drain() {
 	if err != nil {
 		return
 	}
-	for begin := time.Now(); time.Since(begin) < drainMax; time.Sleep(drainPoll) {
-		if shutIfIdle(raw) {
+	look, limit := time.NewTicker(drainPoll), time.NewTimer(drainMax)
+	defer look.Stop()
+	defer limit.Stop()
+	for !shutIfIdle(raw) {
+		select {
+		case <-look.C:
+		case <-limit.C:
 			return
 		}
 	}
