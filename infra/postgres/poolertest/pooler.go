@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -41,11 +42,7 @@ func New(tb testing.TB, target string, servers int) *Pooler {
 	u.Host, u.User = l.Addr().String(), url.User("quipu")
 	p := &Pooler{listener: l, URL: u.String(), free: make(chan *pgconn.HijackedConn, servers), clients: map[net.Conn]bool{}}
 	for range servers {
-		conn, err := pgconn.Connect(tb.Context(), target)
-		require.NoError(tb, err)
-		raw, err := conn.Hijack()
-		require.NoError(tb, err)
-		p.free <- raw
+		p.free <- connect(tb, target)
 	}
 	p.wg.Go(func() {
 		for {
@@ -74,6 +71,50 @@ func New(tb testing.TB, target string, servers int) *Pooler {
 		}
 	})
 	return p
+}
+
+// connect opens a connection to the server, of which the pooler gets every byte.
+func connect(tb testing.TB, target string) *pgconn.HijackedConn {
+	tb.Helper()
+	config, err := pgconn.ParseConfig(target)
+	require.NoError(tb, err)
+	var dialed *watched
+	dial := config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		dialed = &watched{Conn: conn}
+		return dialed, err
+	}
+	conn, err := pgconn.ConnectConfig(tb.Context(), config)
+	require.NoError(tb, err)
+	raw, err := conn.Hijack()
+	require.NoError(tb, err)
+	require.NoError(tb, dialed.endReads())
+	return raw
+}
+
+// watched is a connection of which it is known when nobody reads any more. When a write takes longer than a
+// moment, pgconn begins to read in the background, and may still do so when its connection is hijacked: it
+// would take the answer to the first question after that.
+type watched struct {
+	net.Conn
+	reading sync.RWMutex
+}
+
+func (w *watched) Read(b []byte) (int, error) {
+	w.reading.RLock()
+	defer w.reading.RUnlock()
+	return w.Conn.Read(b)
+}
+
+// endReads ends reads under way, with nothing read.
+func (w *watched) endReads() error {
+	if err := w.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return err
+	}
+	w.reading.Lock() // when the last of them has returned
+	defer w.reading.Unlock()
+	return w.SetReadDeadline(time.Time{})
 }
 
 // Deaf makes the pooler lose answers, and the client with them, once the server has given them.
