@@ -66,7 +66,9 @@
   const run = async () => {
     running = true;
     started.clear();
-    shown?.close();
+    const before = shown;
+    shown = undefined; // its end is no reason to connect again
+    before?.close();
     shown = await connect();
     const answer = await fetch(`${params.api}/run-dag/`, {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(params.dag),
