@@ -32,7 +32,7 @@ func adminServer(t *testing.T, work viewsWork) (url string) {
 	served := make(chan error, 1)
 	go func() { served <- app.Listener(listener) }()
 	t.Cleanup(func() {
-		require.NoError(t, app.ShutdownWithTimeout(5*time.Second))
+		require.NoError(t, app.ShutdownWithTimeout(60*time.Second))
 		require.NoError(t, <-served)
 	})
 	return "http://" + listener.Addr().String() + "/work"
@@ -109,7 +109,7 @@ func TestViewsAdmin_HangingUpEndsTheWork(t *testing.T) {
 	cancel()
 	select {
 	case <-ended:
-	case <-time.After(10 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("the work goes on")
 	}
 }

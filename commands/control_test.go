@@ -114,7 +114,7 @@ func TestC3_WaitsTimeOut(t *testing.T) {
 					if sleepAfter > time.Minute {
 						where = commands.Counts{Active: 1}
 					}
-					require.Eventually(t, func() bool { return len(w.types(t, id)) == 5 }, 20*time.Second, time.Millisecond)
+					require.Eventually(t, func() bool { return len(w.types(t, id)) == 5 }, time.Minute, time.Millisecond)
 					eventually(t, d.executor, where)
 					c.Advance(59 * time.Second)
 					if restarts {
@@ -126,7 +126,7 @@ func TestC3_WaitsTimeOut(t *testing.T) {
 						c.Advance(500 * time.Millisecond)
 						s, err := d.executor.State(t.Context(), id)
 						return err == nil && s.Phase.Ended()
-					}, 20*time.Second, time.Millisecond)
+					}, time.Minute, time.Millisecond)
 					s := d.over(t, id, run.PhaseFailed)
 					require.Equal(t, name, s.Error.Code)
 					require.Equal(t, "wait", s.FailedBy)
@@ -314,7 +314,7 @@ func TestPause_HoldsWhatBecomesDue(t *testing.T) {
 		c.Advance(0) // what is due already
 		s, err := d.executor.State(t.Context(), id)
 		return err == nil && s.Phase.Ended()
-	}, 20*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	d.over(t, id, run.PhaseCompleted)
 	require.Equal(t, 1, <-attempts)
 	require.Equal(t, 2, <-attempts)
@@ -370,5 +370,5 @@ func TestD20_KeyedCommandsAreOne(t *testing.T) {
 
 func eventuallyAsleep(t *testing.T, d *desk) {
 	t.Helper()
-	require.Eventually(t, func() bool { return d.executor.Counts().Active == 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return d.executor.Counts().Active == 0 }, time.Minute, time.Millisecond)
 }

@@ -112,7 +112,7 @@ func nodeOf(id, typ, config string) string {
 // until waits for the nth event of a type in a run.
 func (d *desk) until(t *testing.T, runID, typ string, n int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return d.count(t, runID, typ) >= n }, 20*time.Second, time.Millisecond, "%s %d in %v", typ, n, runID)
+	require.Eventually(t, func() bool { return d.count(t, runID, typ) >= n }, time.Minute, time.Millisecond, "%s %d in %v", typ, n, runID)
 }
 
 func (d *desk) count(t *testing.T, runID, typ string) (n int) {

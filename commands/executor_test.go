@@ -279,9 +279,9 @@ func TestExecutor_StartsBeyondTheLimitWait(t *testing.T) {
 		require.Eventually(t, func() bool {
 			s, err := e.Await(t.Context(), id, 5*time.Second)
 			return err == nil && s.Phase == run.PhaseCompleted
-		}, 10*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 	}
-	require.Eventually(t, func() bool { return e.Counts() == commands.Counts{} }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return e.Counts() == commands.Counts{} }, time.Minute, time.Millisecond)
 }
 
 func TestExecutor_SecretsFlowButNeverLand(t *testing.T) {
@@ -410,7 +410,7 @@ func TestExecutor_RestartRecoversMoreTasksThanOneAppendHolds(t *testing.T) {
 	require.Eventually(t, func() bool {
 		s, err := e.State(t.Context(), out.RunID)
 		return err == nil && s.Active() == tasks
-	}, 20*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	stop()
 	e, _ = w.start(t, commands.Limits{}, typ(func(context.Context) error { return nil }))
 	s, err := e.Await(t.Context(), out.RunID, 30*time.Second)

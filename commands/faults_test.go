@@ -206,7 +206,7 @@ func TestStartRun_GivesUpWhileTheAppendIsUnderWay(t *testing.T) {
 			require.Eventually(t, func() bool {
 				_, err := e.StartRun(t.Context(), request("r", chainOf(1, "noop")))
 				return err == nil
-			}, 10*time.Second, time.Millisecond, "the run never ends and holds its name")
+			}, time.Minute, time.Millisecond, "the run never ends and holds its name")
 		})
 	}
 }
@@ -242,7 +242,7 @@ func TestExecutor_QuarantinesWhatItCannotRead(t *testing.T) {
 	s, err := e.Await(t.Context(), ids["fine"], 10*time.Second)
 	require.NoError(t, err)
 	require.Equal(t, run.PhaseCompleted, s.Phase)
-	require.Eventually(t, func() bool { return e.Counts() == commands.Counts{Quarantined: 3} }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return e.Counts() == commands.Counts{Quarantined: 3} }, time.Minute, time.Millisecond)
 	for _, name := range []string{"type", "data", "big"} {
 		_, err = e.Await(t.Context(), ids[name], time.Minute)
 		require.ErrorIs(t, err, domain.ErrCorrupt, name)
@@ -272,7 +272,7 @@ func TestExecutor_PanicWhileDeciding(t *testing.T) {
 
 	out, err := e.StartRun(t.Context(), request("later", pure(2)))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return e.Counts() == commands.Counts{Quarantined: 2} }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return e.Counts() == commands.Counts{Quarantined: 2} }, time.Minute, time.Millisecond)
 	require.NoError(t, e.Drain(t.Context()), "the result that led to the panic still counts as running")
 	require.Contains(t, logged.Load(), "panic")
 	require.NotContains(t, logged.Load(), secret)
@@ -292,7 +292,7 @@ func TestExecutor_CancelOfARunInLine(t *testing.T) {
 		require.NoError(t, err)
 		ids = append(ids, out.RunID)
 	}
-	require.Eventually(t, func() bool { return e.Counts() == commands.Counts{Active: 1, Pending: 2} }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return e.Counts() == commands.Counts{Active: 1, Pending: 2} }, time.Minute, time.Millisecond)
 	out, err := e.Cancel(t.Context(), ids[1], "no more", wire.Actor{})
 	require.NoError(t, err)
 	require.Equal(t, domain.Revision(1), out.Revision)
@@ -300,7 +300,7 @@ func TestExecutor_CancelOfARunInLine(t *testing.T) {
 	require.Equal(t, []string{"started", "cancelled"}, w.types(t, ids[1]))
 	_, err = e.Cancel(t.Context(), ids[1], "again", wire.Actor{})
 	require.ErrorIs(t, err, domain.ErrRefused)
-	require.Eventually(t, func() bool { return e.Counts() == commands.Counts{Active: 1, Pending: 1} }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return e.Counts() == commands.Counts{Active: 1, Pending: 1} }, time.Minute, time.Millisecond)
 	_, err = e.StartRun(t.Context(), request("r3", chainOf(1, "hold")))
 	require.NoError(t, err)
 	s, err := e.Await(t.Context(), ids[1], time.Minute)
@@ -447,7 +447,7 @@ func TestExecutor_TimerWhileTheLogFails(t *testing.T) {
 		ids = append(ids, out.RunID)
 	}
 	down.Store(true)
-	require.Eventually(t, func() bool { return tries.Load() >= 9 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return tries.Load() >= 9 }, time.Minute, time.Millisecond)
 	down.Store(false)
 	for _, id := range ids {
 		s, err := e.Await(t.Context(), id, 20*time.Second)

@@ -54,13 +54,13 @@ func TestExecutor_TimersEndWithTheirRun(t *testing.T) {
 		before := timers.Load()
 		out, err := e.StartRun(t.Context(), request(name, d))
 		require.NoError(t, err)
-		require.Eventually(t, func() bool { return timers.Load() == before+1 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return timers.Load() == before+1 }, time.Minute, time.Millisecond)
 		return out.RunID
 	}
 	id := inBackoff("cancelled")
 	_, err := e.Cancel(t.Context(), id, "test", wire.Actor{})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return timers.Load() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return timers.Load() == 0 }, time.Minute, time.Millisecond)
 	inBackoff("stopped")
 	stop()
 	require.Zero(t, timers.Load())

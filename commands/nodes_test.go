@@ -75,7 +75,7 @@ func (w *town) end(i int, gently bool) {
 	w.mu.Unlock()
 	if gently {
 		w.members.Drain(n.name)
-		ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(w.t.Context(), 60*time.Second)
 		require.NoError(w.t, n.Executor.Drain(ctx))
 		cancel()
 	}
@@ -243,7 +243,7 @@ func TestNodes_AnyTakesAnyCommand(t *testing.T) {
 		require.Eventually(t, func() bool {
 			types := w.world.types(t, id)
 			return types[len(types)-1] == "approval_requested"
-		}, 10*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 		for _, e := range w.events(t, id) {
 			if e, ok := e.(run.TaskStarted); ok {
 				mu.Lock()
@@ -436,7 +436,7 @@ func TestNodes_WhoWaitsIsForgotten(t *testing.T) {
 		require.NoError(t, err)
 		ids = append(ids, out.RunID)
 	}
-	require.Eventually(t, func() bool { return waiting() == len(ids) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return waiting() == len(ids) }, time.Minute, time.Millisecond)
 	for i, id := range ids {
 		switch i % 3 {
 		case 0:
@@ -447,12 +447,12 @@ func TestNodes_WhoWaitsIsForgotten(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	require.Eventually(t, func() bool { return waiting() == len(ids)/3 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return waiting() == len(ids)/3 }, time.Minute, time.Millisecond)
 	w.members.Drain(w.nodes[0].name)
 	require.Eventually(t, func() bool {
 		by, _ := channels[0].Waiting()
 		return by == 0 && waiting() == len(ids)/3
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 // A message reaches the run that waits for it, whichever nodes it was published at and the run is on.

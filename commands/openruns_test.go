@@ -48,7 +48,7 @@ func TestOpenRuns_Snapshot(t *testing.T) {
 	require.Eventually(t, func() bool {
 		at, _, err := w.snapshots.Load(t.Context(), "open-runs.v1")
 		return err == nil && at > 0
-	}, 20*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	eventually(t, w.any(0).Executor, commands.Counts{Active: 3})
 	w.end(0, false)
 	head, err := w.log.Head(t.Context())

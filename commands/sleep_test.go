@@ -61,7 +61,7 @@ func ended(t *testing.T, e *commands.Executor, id string, want run.Phase) {
 		s, err = e.State(t.Context(), id)
 		last = err
 		return err == nil && s.Phase.Ended()
-	}, 20*time.Second, time.Millisecond) {
+	}, time.Minute, time.Millisecond) {
 		t.Fatalf("run %s has not ended: %+v, %v; %+v", id, e.Counts(), last, s)
 	}
 	require.Equal(t, want, s.Phase, "%+v", s.Error)
@@ -96,7 +96,7 @@ func TestExecutor_TimerOfAMonthFiresAtItsTime(t *testing.T) {
 	// A process that comes too late fires at once.
 	c.Advance(time.Hour)
 	e, _ = w.start(t, commands.Limits{}, noop("noop"), pause())
-	require.Eventually(t, func() bool { c.Advance(0); return e.Counts() == commands.Counts{} }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { c.Advance(0); return e.Counts() == commands.Counts{} }, time.Minute, time.Millisecond)
 	ended(t, e, out.RunID, run.PhaseCompleted)
 	require.Equal(t, []string{
 		"started", "task_started", "task_completed", "task_started", "timer_set", "task_completed", "task_started", "task_completed", "completed",
@@ -137,7 +137,7 @@ func TestExecutor_SleepingRunsAnswer(t *testing.T) {
 	_, err = e.Cancel(t.Context(), long.RunID, "again", wire.Actor{})
 	require.ErrorIs(t, err, domain.ErrRefused)
 	require.Equal(t, []string{"started", "task_started", "task_completed", "task_started", "timer_set", "cancelled"}, w.types(t, long.RunID))
-	require.Eventually(t, func() bool { return timers.Load() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return timers.Load() == 0 }, time.Minute, time.Millisecond)
 }
 
 // A run whose next attempt is far away sleeps too; one with work beside the wait does not.
@@ -166,11 +166,11 @@ func TestExecutor_SleepsForRetriesButNotBesideWork(t *testing.T) {
 		c.Advance(0) // the timer may have been set only after the clock went on
 		s, err := e.State(t.Context(), busy.RunID)
 		return err == nil && s.Task(1).Phase == run.TaskCompletedPhase
-	}, 20*time.Second, time.Millisecond, "a timer beside work fires too")
+	}, time.Minute, time.Millisecond, "a timer beside work fires too")
 	close(release)
 	eventually(t, e, commands.Counts{Sleeping: 1})
 	c.Advance(time.Hour)
-	require.Eventually(t, func() bool { c.Advance(0); return e.Counts() == commands.Counts{} }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { c.Advance(0); return e.Counts() == commands.Counts{} }, time.Minute, time.Millisecond)
 	ended(t, e, flaky.RunID, run.PhaseCompleted)
 }
 
@@ -188,7 +188,7 @@ func TestExecutor_SleepingRunsAreBounded(t *testing.T) {
 				ids = append(ids, out.RunID)
 			}
 			return err == nil
-		}, 20*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 	}
 	eventually(t, e, commands.Counts{Active: 2, Sleeping: 2, Pending: 1})
 	_, err := e.StartRun(t.Context(), request("too many", pausing("1h")))

@@ -230,7 +230,7 @@ func TestFeed_OpenedWhileRunsStart(t *testing.T) {
 	l := newLedger()
 	hub := eventbus.New(l.log, following(l.log), newManualClock(), eventbus.Options{})
 	run(t, hub)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	const feeds, runs = 24, 1200
 	type result struct {

@@ -30,7 +30,7 @@ func TestHub_ManyReadersWhileTheLogGrows(t *testing.T) {
 	log := memory.NewLog()
 	hub := eventbus.New(log, following(log), newManualClock(), eventbus.Options{QueueEvents: 3, HistoryEvents: 4})
 	run(t, hub)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	const events, readers = 400, 20
 	var wg sync.WaitGroup
@@ -94,7 +94,7 @@ func TestHub_ResubscribesWithoutGap(t *testing.T) {
 	r := hub.Reader("run-a", 2, nil)
 	defer r.Close()
 	appendTo(t, log, "run-a", 1)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	page, err := r.Next(ctx)
 	require.NoError(t, err)

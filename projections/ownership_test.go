@@ -81,7 +81,7 @@ func together(t *testing.T, holders []string, do func(ctx context.Context, c *co
 // reach waits for a position as a reader does.
 func reach(t *testing.T, ctx context.Context, r *projections.Runner, position domain.Position) {
 	t.Helper()
-	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+	bounded, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	got, err := r.Wait(bounded, position)
 	require.NoError(t, err)

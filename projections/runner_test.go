@@ -337,7 +337,7 @@ func TestRebuild_ReadersSeeNoGap(t *testing.T) {
 	w := filled(t, 30)
 	views := memory.NewViews()
 	r := projections.NewRunner(views, logFeed{w.log}, clock.System{}, projections.Options{Linger: time.Millisecond, BatchEvents: 5})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	var others sync.WaitGroup
 	others.Go(func() { require.NoError(t, r.Run(ctx)) })

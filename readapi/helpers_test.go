@@ -98,7 +98,7 @@ func (c *virtualClock) Advance(d time.Duration) {
 // awaitTimers waits until n timers beyond those due now are set: n sockets are at rest.
 func (c *virtualClock) awaitTimers(t testing.TB, n int) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(60 * time.Second)
 	for {
 		c.mu.Lock()
 		have, armed := len(c.timers), c.armed
@@ -191,7 +191,7 @@ func newWorld(t testing.TB, opts ...worldOption) *world {
 	served := make(chan error, 1)
 	go func() { served <- app.Listener(listener) }()
 	t.Cleanup(func() {
-		stop, stopCancel := context.WithTimeout(context.Background(), 5*time.Second)
+		stop, stopCancel := context.WithTimeout(context.Background(), 60*time.Second)
 		defer stopCancel()
 		done := make(chan error, 1)
 		go func() { done <- w.live.Shutdown(stop) }()
@@ -205,7 +205,7 @@ func newWorld(t testing.TB, opts ...worldOption) *world {
 			}
 			break
 		}
-		require.NoError(t, app.ShutdownWithTimeout(5*time.Second))
+		require.NoError(t, app.ShutdownWithTimeout(60*time.Second))
 		require.NoError(t, <-served)
 		cancel()
 		require.NoError(t, <-hubDone)
@@ -303,7 +303,7 @@ func (w *world) dialWith(path string, header http.Header) *client {
 // next reads one frame; every one must be a JSON object (S0-7).
 func (c *client) next() frame {
 	c.t.Helper()
-	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(60*time.Second)))
 	kind, b, err := c.conn.ReadMessage()
 	require.NoError(c.t, err)
 	require.Equal(c.t, fastws.TextMessage, kind)
@@ -325,7 +325,7 @@ func (c *client) briefs(n int) []string {
 // closed reads on until the connection is closed and returns the code and reason.
 func (c *client) closed() (int, string) {
 	c.t.Helper()
-	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(60*time.Second)))
 	for {
 		_, _, err := c.conn.ReadMessage()
 		if err == nil {

@@ -51,7 +51,7 @@ func newBare(t *testing.T, options readapi.SocketOptions, admit func(*fiber.Ctx)
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = b.sockets.Shutdown(ctx) // cut off
-		require.NoError(t, app.ShutdownWithTimeout(5*time.Second))
+		require.NoError(t, app.ShutdownWithTimeout(60*time.Second))
 		require.NoError(t, <-served)
 	})
 	return b
@@ -246,7 +246,7 @@ func TestSocketTrap04_CompressionOnlyWhenAgreed(t *testing.T) {
 		require.NoError(t, err)
 		_, err = fmt.Fprintf(conn, "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: %s\r\n\r\n", offer)
 		require.NoError(t, err)
-		require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(60*time.Second)))
 		got := make([]byte, 4096)
 		n, err := conn.Read(got)
 		require.NoError(t, err)
@@ -440,7 +440,7 @@ func TestSocketTrap14_HalfAHandshakeIsCutOff(t *testing.T) {
 	defer func() { require.NoError(t, conn.Close()) }()
 	_, err = conn.Write([]byte("GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgr"))
 	require.NoError(t, err)
-	require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(60*time.Second)))
 	answer := make([]byte, 4096)
 	for {
 		if _, err = conn.Read(answer); err != nil {
@@ -477,13 +477,13 @@ func TestSocketTrap_MalformedFrames(t *testing.T) {
 		select {
 		case code := <-b.closed:
 			require.NotZero(t, code, name)
-		case <-time.After(5 * time.Second):
+		case <-time.After(60 * time.Second):
 			require.Fail(t, "still open", name)
 		}
 	}
 	good.send(`{"a":1}`)
 	require.Equal(t, frame{"a": 1.0}, good.next())
-	require.Eventually(t, func() bool { return b.sockets.Open() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return b.sockets.Open() == 1 }, time.Minute, time.Millisecond)
 }
 
 // masked is a client's frame with the mask 0, which leaves the payload as it is.

@@ -19,7 +19,7 @@ type Capabilities struct {
 	Durable bool
 	// Reopen closes log and opens the same content again. Required if Durable.
 	Reopen func(tb testing.TB, log commands.Log) commands.Log
-	// Wait bounds every single call in the suite; a call that takes longer fails. Default 30 s.
+	// Wait bounds every single call in the suite; a call that takes longer fails. Default two minutes.
 	Wait time.Duration
 	// SlowOpen says that open is costly: the differential case then runs its scripts on one log
 	// and does not reopen within them.
@@ -71,7 +71,7 @@ func Run(t *testing.T, open func(testing.TB) commands.Log, caps Capabilities) {
 // RunCase runs one case on tb.
 func RunCase(tb testing.TB, c Case, open func(testing.TB) commands.Log, caps Capabilities) {
 	if caps.Wait == 0 {
-		caps.Wait = 30 * time.Second
+		caps.Wait = 2 * time.Minute
 	}
 	c.Run(&Env{TB: tb, Caps: caps, open: open})
 }

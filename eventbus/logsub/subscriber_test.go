@@ -21,7 +21,7 @@ import (
 	"quipu/infra/memory"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // write appends n events to each of the streams, in turn.
 func write(t *testing.T, log commands.Log, n int, streams ...domain.StreamID) {

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
 }
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func eventually(t *testing.T, cond func() bool, what string) {
 	t.Helper()

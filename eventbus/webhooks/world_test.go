@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // checkpoints keep positions in memory; they outlive senders, as a store does.
 type checkpoints struct {

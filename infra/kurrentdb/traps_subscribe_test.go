@@ -36,7 +36,7 @@ func expectInOrder(t *testing.T, sub commands.Subscription, total int) {
 	t.Helper()
 	heads := map[domain.StreamID]domain.Revision{}
 	for after, seen := domain.Position(0), 0; seen < total; {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		b, err := sub.Next(ctx)
 		cancel()
 		require.NoError(t, err)

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/ThreeDotsLabs/watermill/internal/subscriber.(*multiplier).Subscribe.func3"))
 }
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func eventually(t *testing.T, cond func() bool, what string) {
 	t.Helper()

@@ -50,7 +50,7 @@ func serve(t *testing.T, handler http.HandlerFunc) (*httptest.Server, *atomic.In
 
 func get(t *testing.T, c *http.Client, address string) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	require.NoError(t, err)

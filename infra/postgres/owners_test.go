@@ -141,7 +141,7 @@ func TestOwners_KilledAndSwitchedAtRandom(t *testing.T) {
 		case 2:
 			h := random.IntN(nodes)
 			o.give(h)
-			bounded, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			bounded, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 			at, err := all[random.IntN(nodes)].runner.Wait(bounded, last)
 			cancel()
 			require.NoError(t, err)
@@ -208,7 +208,7 @@ func TestListen_HearsCommits(t *testing.T) {
 		require.NoError(t, s.Commit(t.Context(), counted(domain.Position(5*i), 5)))
 		select {
 		case <-heard:
-		case <-time.After(10 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Fatal("not heard")
 		}
 	}

@@ -36,7 +36,7 @@ func TestKill_RowsAndCheckpointAgree(t *testing.T) {
 		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKill_RowsAndCheckpointAgree$")
 		child.Env = append(os.Environ(), killDir+"="+started)
 		require.NoError(t, child.Start())
-		require.Eventually(t, func() bool { _, err := os.Stat(started); return err == nil }, 30*time.Second, time.Duration(1+i)*time.Millisecond)
+		require.Eventually(t, func() bool { _, err := os.Stat(started); return err == nil }, time.Minute, time.Duration(1+i)*time.Millisecond)
 		require.NoError(t, child.Process.Signal(syscall.SIGKILL))
 		require.Error(t, child.Wait())
 

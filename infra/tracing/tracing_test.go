@@ -271,7 +271,7 @@ func TestTracer_IsBounded(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("ending spans waits for the collector")
 	}
 	require.Equal(t, 5*QueueSpansMax, ended)

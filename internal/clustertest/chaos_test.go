@@ -15,7 +15,7 @@ import (
 )
 
 // settleLimit is how long the last runs may take once all is well again.
-const settleLimit = 30 * time.Second
+const settleLimit = time.Minute
 
 // The promise of several nodes: whichever of them is killed, whichever network is cut, what was acknowledged
 // ends exactly once.

@@ -54,10 +54,10 @@ func TestFailover_RunsOfAKilledNodePassToOthers(t *testing.T) {
 		l.runs[s.id] = s
 		mine = append(mine, s)
 	}
-	proctest.Eventually(t, 20*time.Second, "every run's call has come", func() bool { return held.Load() == runs })
+	proctest.Eventually(t, 60*time.Second, "every run's call has come", func() bool { return held.Load() == runs })
 	killed := time.Now()
 	victim.process().Kill()
-	proctest.Eventually(t, 20*time.Second, "every run's second attempt has come", func() bool { return again.Load() == runs })
+	proctest.Eventually(t, 60*time.Second, "every run's second attempt has come", func() bool { return again.Load() == runs })
 	took := last.Load().Sub(killed)
 	t.Logf("%d runs of the killed node were at work again %s to %s after the kill", runs, first.Load().Sub(killed).Round(time.Millisecond), took.Round(time.Millisecond))
 	require.Less(t, took, failoverLimit)

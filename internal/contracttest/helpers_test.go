@@ -21,7 +21,7 @@ import (
 type object = map[string]any
 
 // patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func decode(t testing.TB, b []byte) object {
 	t.Helper()

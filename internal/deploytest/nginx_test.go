@@ -74,7 +74,7 @@ func proxy(t *testing.T, nodes ...string) string {
 			t.Log(out.String())
 		}
 	})
-	proctest.Eventually(t, 20*time.Second, "the proxy answers", func() bool {
+	proctest.Eventually(t, 60*time.Second, "the proxy answers", func() bool {
 		r, err := http.Get("http://" + addr + "/proxy/health") //nolint:noctx // a moment
 		if err != nil {
 			return false

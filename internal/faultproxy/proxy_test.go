@@ -58,7 +58,7 @@ func proxied(t *testing.T) (*faultproxy.Proxy, *echo) {
 	return p, e
 }
 
-const limit = 10 * time.Second
+const limit = time.Minute
 
 func dial(t *testing.T, p *faultproxy.Proxy) *net.TCPConn {
 	t.Helper()

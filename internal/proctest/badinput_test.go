@@ -45,7 +45,7 @@ func raw(t testing.TB, s *Server, line string) string {
 	conn, err := net.Dial("tcp", s.Addr())
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(60*time.Second)))
 	_, err = fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", line)
 	require.NoError(t, err)
 	b, err := io.ReadAll(conn)

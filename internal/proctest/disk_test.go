@@ -77,7 +77,7 @@ func fillAndFree(t *testing.T, d *smallDisk) {
 	acknowledged := map[string]string{}
 	// Payloads just small enough to stand in the log itself.
 	post := func(n int) Reply {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
 		r, err := c.Do(ctx, http.MethodPost, "/run-dag/", dag("f", fmt.Sprint(n), map[string]any{"x": strings.Repeat(fmt.Sprint(n%10), 50_000)},
 			noop("a", map[string]any{"input": "x"}), noop("b", n, "a")))
@@ -119,7 +119,7 @@ func fillAndFree(t *testing.T, d *smallDisk) {
 		s = Start(t, d.options)
 		c = s.Client()
 	}
-	Eventually(t, 30*time.Second, "starts are accepted again", func() bool { n++; return start(n).Status == 200 })
+	Eventually(t, 60*time.Second, "starts are accepted again", func() bool { n++; return start(n).Status == 200 })
 	for id, mark := range acknowledged {
 		status, raw := c.End(t, id)
 		require.Equal(t, "completed", status.Status, "%.300s", raw)

@@ -40,7 +40,7 @@ func (g *gate) await(t testing.TB) {
 	t.Helper()
 	select {
 	case <-g.entered:
-	case <-time.After(30 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("nobody came to the gate")
 	}
 }
@@ -135,7 +135,7 @@ func TestFirst_StopInOrderAndCarryOn(t *testing.T) {
 	started := s.Client().Run(t, dag("f", "r", nil, call("work", stub.URL+"/gate", nil), noop("after", depends("work"))))
 	g.await(t)
 	s.Signal(syscall.SIGTERM)
-	require.Eventually(t, func() bool { return strings.Contains(s.Output(), "a second signal") }, 10*time.Second, 10*time.Millisecond,
+	require.Eventually(t, func() bool { return strings.Contains(s.Output(), "a second signal") }, time.Minute, 10*time.Millisecond,
 		"whoever pressed Ctrl-C is told why it takes a while")
 	var seen []Frame
 	for f := range socket.Frames {
@@ -219,7 +219,7 @@ func TestFirst_HealthMetricsAndCommands(t *testing.T) {
 	require.Regexp(t, `^quipu \S+\n$`, out)
 
 	// watch prints the frames of a run that starts later, and ends with it.
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	watch := exec.CommandContext(ctx, Binary(t), "watch", "my flow", "run 1", "--server", s.Addr())
 	var lines bytes.Buffer

@@ -26,13 +26,13 @@ func TestServe_LogKeptElsewhere(t *testing.T) {
 			started[i] = c.Run(t, dag("f", fmt.Sprintf("%d-%d", round, i), nil, noop("a", i), noop("b", depends("a"))))
 		}
 		kept.Kill()
-		Eventually(t, 20*time.Second, "the server says that its log is away", func() bool {
+		Eventually(t, 60*time.Second, "the server says that its log is away", func() bool {
 			r, err := c.Do(t.Context(), http.MethodGet, "/health/ready", nil)
 			return err == nil && r.Status == http.StatusServiceUnavailable
 		})
 		kept = Start(t, logs)
 		kept.Ready()
-		Eventually(t, 30*time.Second, "the server is ready again", s.IsReady)
+		Eventually(t, 60*time.Second, "the server is ready again", s.IsReady)
 		for _, run := range started {
 			status, raw := c.End(t, run.TaskID)
 			require.Equal(t, "completed", status.Status, string(raw))

@@ -41,7 +41,7 @@ func TestREADME_CommandsWork(t *testing.T) {
 	stub := exec.Command(filepath.Join(tools, "stub"), "-addr", outside, "-pace", "10ms")
 	require.NoError(t, stub.Start())
 	t.Cleanup(func() { _ = stub.Process.Kill(); _ = stub.Wait() })
-	Eventually(t, 30*time.Second, "the stub answers", func() bool {
+	Eventually(t, 60*time.Second, "the stub answers", func() bool {
 		conn, err := net.Dial("tcp", outside)
 		if err == nil {
 			_ = conn.Close()

@@ -121,7 +121,7 @@ func (s *Server) Open(t testing.TB, flow, run, query string) *Socket {
 // Next returns the next event's frame; what is no event is passed over.
 func (s *Socket) Next(t testing.TB) Frame {
 	t.Helper()
-	limit := time.After(30 * time.Second)
+	limit := time.After(60 * time.Second)
 	for {
 		select {
 		case f, ok := <-s.Frames:

@@ -320,7 +320,7 @@ func TestViews_DamagedRegistryComesBack(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(registry, nil, 0o600)) // and nobody asks for a rebuild
 	s.Client().Run(t, dag("f", "3", nil, noop("a", 1)))
-	Eventually(t, 20*time.Second, "the views are whole again", func() bool {
+	Eventually(t, 60*time.Second, "the views are whole again", func() bool {
 		reply := s.Client().Must(t, http.MethodGet, "/api/executions", nil)
 		return reply.Status == http.StatusOK && strings.Contains(string(reply.Body), `"fresh":true`)
 	})
@@ -338,7 +338,7 @@ func TestViews_ServesWithoutTheirDatabase(t *testing.T) {
 		Status string
 		Checks map[string]struct{ Status, Error string }
 	}
-	Eventually(t, 20*time.Second, "health tells", func() bool {
+	Eventually(t, 60*time.Second, "health tells", func() bool {
 		reply := s.Client().Must(t, http.MethodGet, "/health/ready", nil)
 		require.Equal(t, http.StatusOK, reply.Status)
 		require.NoError(t, json.Unmarshal(reply.Body, &report))
@@ -370,7 +370,7 @@ func TestViews_DamageMetByReadersIsMended(t *testing.T) {
 	require.NoError(t, db.Close())
 
 	s = Start(t, Options{Data: data})
-	Eventually(t, 20*time.Second, "lists are whole again", func() bool {
+	Eventually(t, 60*time.Second, "lists are whole again", func() bool {
 		reply := s.Client().Must(t, http.MethodGet, "/api/executions", nil)
 		require.Contains(t, []int{http.StatusOK, http.StatusServiceUnavailable}, reply.Status, string(reply.Body))
 		return reply.Status == http.StatusOK

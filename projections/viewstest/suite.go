@@ -39,7 +39,7 @@ type Capabilities struct {
 	// Again opens another handle on the database of v, as another process would. v may be closed
 	// already, or will go on. nil: the views live and die with their handle.
 	Again func(tb testing.TB, v Views, log *Log) Views
-	// Wait bounds every single call in the suite; a call that takes longer fails. Default 30 s.
+	// Wait bounds every single call in the suite; a call that takes longer fails. Default two minutes.
 	Wait time.Duration
 	// Scripts is how many random scripts the differential case runs. Default 50; each opens a
 	// database.
@@ -98,7 +98,7 @@ func Run(t *testing.T, open OpenFunc, caps Capabilities) {
 // RunCase runs one case on tb.
 func RunCase(tb testing.TB, c Case, open OpenFunc, caps Capabilities) {
 	if caps.Wait == 0 {
-		caps.Wait = 30 * time.Second
+		caps.Wait = 2 * time.Minute
 	}
 	if caps.Scripts == 0 {
 		caps.Scripts = 50

@@ -81,7 +81,7 @@ func TestS1_26_D13_FiftyConnectionsPerEndpoint(t *testing.T) {
 	// A place that is free again is given away.
 	require.NoError(t, clients[0].conn.WriteControl(fastws.CloseMessage, fastws.FormatCloseMessage(1000, ""), time.Now().Add(time.Second)))
 	require.Equal(t, 1000, clients[0].closed())
-	require.Eventually(t, func() bool { return w.sockets.Open() == agnt5.ConnectionsMax }, 10*time.Second, time.Millisecond) // with the one of the tea shop
+	require.Eventually(t, func() bool { return w.sockets.Open() == agnt5.ConnectionsMax }, time.Minute, time.Millisecond) // with the one of the tea shop
 	w.dial("").ping()
 }
 
@@ -381,7 +381,7 @@ func TestS1_29_D12_ResendWithAKey(t *testing.T) {
 	c.send(message)
 	c.briefs(2)
 	c.send(message)
-	require.Eventually(t, func() bool { return w.calls.Load() == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return w.calls.Load() == 2 }, time.Minute, time.Millisecond)
 	w.rest("r1")
 	require.Equal(t, []string{"task_start exec_r1 1<0", "task_end exec_r1 2<1", "workflow_end exec_r1 3<2", "execution_completed exec_r1 3<2"}, c.briefs(4), "followed once")
 	// On another socket, also after its end, the same execution is shown whole.
@@ -447,7 +447,7 @@ func TestD12_ClosedAtOnce(t *testing.T) {
 	c.send(published)
 	require.NoError(t, c.conn.WriteControl(fastws.CloseMessage, nil, time.Now().Add(time.Second)))
 	require.Equal(t, fastws.CloseNoStatusReceived, c.closed())
-	require.Eventually(t, func() bool { return w.sockets.Open() == 0 && w.calls.Load() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return w.sockets.Open() == 0 && w.calls.Load() == 1 }, time.Minute, time.Millisecond)
 	close(hold)
 	require.Equal(t, "r1", w.next())
 }
@@ -462,7 +462,7 @@ func TestS1_28_MessagesUnderWayAreBounded(t *testing.T) {
 	for range messages {
 		c.send(`{"name":"a"}`)
 	}
-	require.Eventually(t, func() bool { return w.calls.Load() == agnt5.OperationsMax }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return w.calls.Load() == agnt5.OperationsMax }, time.Minute, time.Millisecond)
 	c.send(`{"type":"ping"}`)
 	require.EqualValues(t, agnt5.OperationsMax, w.calls.Load())
 	close(hold)
@@ -527,7 +527,7 @@ func TestS1_28_ShutdownClosesWith1012(t *testing.T) {
 	require.Eventually(t, func() bool {
 		w.clock.Advance(time.Second)
 		return len(done) == 1
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	require.NoError(t, <-done)
 	require.Equal(t, fastws.CloseServiceRestart, <-code)
 }

@@ -116,7 +116,7 @@ func newWorld(t testing.TB, options ...option) *world {
 	served := make(chan error, 1)
 	go func() { served <- app.Listener(listener) }()
 	t.Cleanup(func() {
-		stop, stopCancel := context.WithTimeout(context.Background(), 10*time.Second)
+		stop, stopCancel := context.WithTimeout(context.Background(), 60*time.Second)
 		defer stopCancel()
 		done := make(chan error, 1)
 		go func() { done <- w.sockets.Shutdown(stop) }()
@@ -131,7 +131,7 @@ func newWorld(t testing.TB, options ...option) *world {
 			break
 		}
 		require.NoError(t, w.agnt5.Drain(stop))
-		require.NoError(t, app.ShutdownWithTimeout(5*time.Second))
+		require.NoError(t, app.ShutdownWithTimeout(60*time.Second))
 		require.NoError(t, <-served)
 		cancel()
 		require.NoError(t, <-hubDone)
@@ -252,7 +252,7 @@ func (w *world) next() string {
 	select {
 	case id := <-w.begun:
 		return id
-	case <-time.After(10 * time.Second):
+	case <-time.After(60 * time.Second):
 		require.FailNow(w.t, "no execution began")
 		return ""
 	}
@@ -310,7 +310,7 @@ func (c *client) send(text string) {
 // next reads one frame: one JSON object (S1-23).
 func (c *client) next() frame {
 	c.t.Helper()
-	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(60*time.Second)))
 	kind, b, err := c.conn.ReadMessage()
 	require.NoError(c.t, err)
 	require.Equal(c.t, fastws.TextMessage, kind)
@@ -348,7 +348,7 @@ func (c *client) refusal() (code string, details map[string]any) {
 // closed reads on until the connection is closed and returns the code and reason.
 func (c *client) closed() int {
 	c.t.Helper()
-	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(60*time.Second)))
 	for {
 		_, _, err := c.conn.ReadMessage()
 		if err == nil {

@@ -146,7 +146,7 @@ func newWorld(t testing.TB, opts ...func(*readapi.SocketOptions, *feeds.Options)
 	go func() { done <- app.Listener(listener) }()
 	t.Cleanup(func() {
 		w.shutdown()
-		require.NoError(t, app.ShutdownWithTimeout(5*time.Second))
+		require.NoError(t, app.ShutdownWithTimeout(60*time.Second))
 		require.NoError(t, <-done)
 		cancel()
 		require.NoError(t, <-hubDone)
@@ -156,7 +156,7 @@ func newWorld(t testing.TB, opts ...func(*readapi.SocketOptions, *feeds.Options)
 
 // shutdown ends the sockets; time passes meanwhile.
 func (w *world) shutdown() {
-	stop, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	stop, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- w.sockets.Shutdown(stop) }()
@@ -275,7 +275,7 @@ func (c *client) next() frame {
 }
 
 func (c *client) read() (frame, error) {
-	if err := c.conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.conn.SetReadDeadline(time.Now().Add(60 * time.Second)); err != nil {
 		return nil, err
 	}
 	kind, b, err := c.conn.ReadMessage()

@@ -20,7 +20,7 @@ import (
 	"quipu/infra/nats/natstest"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // node is a hub with its bus, as a process has them.
 type node struct {

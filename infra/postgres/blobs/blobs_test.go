@@ -160,7 +160,7 @@ func TestPut_AcknowledgedSurvivesKills(t *testing.T) {
 	count := func() int { mu.Lock(); defer mu.Unlock(); return len(put) }
 	for range 4 {
 		before := count()
-		require.Eventually(t, func() bool { return count() > before+20 }, 30*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return count() > before+20 }, time.Minute, time.Millisecond)
 		require.NoError(t, server.Kill())
 		require.NoError(t, server.Restart())
 	}

@@ -185,7 +185,7 @@ func TestVault_DatabaseAway(t *testing.T) {
 		require.Eventually(t, func() bool {
 			_, err := v.Seal(t.Context(), "run-after-"+name, "s1", []byte("x"))
 			return err == nil
-		}, 30*time.Second, 10*time.Millisecond, name)
+		}, time.Minute, 10*time.Millisecond, name)
 	}
 }
 
