@@ -1,27 +1,22 @@
 package main
 
 import (
-	_ "embed"
 	"fmt"
 
 	"quipu/apidoc"
 	"quipu/commands/intakehttp"
+	"quipu/docs"
 	"quipu/infra/telemetry"
 	"quipu/readapi/history"
 	"quipu/readapi/openapi"
 )
-
-// socketsPage is the page about sockets: one text for readers of the source and of /docs/sockets.
-//
-//go:embed docs/sockets.md
-var socketsPage []byte
 
 // registerDocs serves the document of the routes and its pages. It panics if a route is described
 // wrongly: descriptions are constants, and a test builds them.
 func (s *server) registerDocs() {
 	document, err := buildDocument()
 	if err == nil {
-		err = openapi.Register(s.app, "Quipu", document, socketsPage)
+		err = openapi.Register(s.app, "Quipu", document, docs.Sockets)
 	}
 	if err != nil {
 		panic(fmt.Sprintf("describe the routes: %v", err))

@@ -47,6 +47,7 @@ var rooms = map[string]room{
 	"client":               {anyThird: true}, // what users import: never our insides
 	"examples":             {own: words("client"), anyThird: true},
 	"sdk":                  {anyThird: true},
+	"docs":                 {std: words("embed")}, // pages that the program serves
 	"web":                  {},
 	"":                     {anyOwn: true, anyThird: true}, // the composition root
 }
