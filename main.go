@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"quipu/cli"
 	"quipu/infra/config"
 )
 
@@ -25,7 +26,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(exitCode(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)))
+	os.Exit(exitCode(cli.Run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr, version)))
 }
 
 func exitCode(err error) int {

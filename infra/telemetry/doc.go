@@ -2,5 +2,5 @@
 // health (Health).
 //
 // Packages that are observed do not import this one. They declare a small interface or function of
-// their own with basic types, which Metrics and Health happen to satisfy; package main joins them.
+// their own with basic types, which Metrics and Health happen to satisfy; package app joins them.
 package telemetry

@@ -165,12 +165,16 @@ func (f *file) checkImport(spec *ast.ImportSpec) {
 		f.report(spec.Pos(), "is in a folder that has no row in internal/archtest/rules.go: add one and say what it may import")
 		return
 	}
-	if f.test {
-		return // a test may join what the program keeps apart
-	}
 	own, isOwn := strings.CutPrefix(target, module)
 	isOwn = isOwn && (own == "" || own[0] == '/')
 	own = strings.TrimPrefix(own, "/")
+	if name, to, ok := roomOf(own); isOwn && ok && to.by != nil && top(where) != top(name) && !slices.Contains(to.by, where) {
+		f.report(spec.Pos(), "imports %s, which only %s may: nobody builds on how the program is put together", own, callers(to.by))
+		return
+	}
+	if f.test {
+		return // a test may join what else the program keeps apart
+	}
 	std := !isOwn && !strings.Contains(strings.Split(target, "/")[0], ".")
 	switch {
 	case isOwn && supports(own) && !f.support && where != "infra/sim" && where != "bench":
@@ -178,10 +182,10 @@ func (f *file) checkImport(spec *ast.ImportSpec) {
 	case isOwn && within(own, "infra") && within(f.dir, "infra") && !r.anyOwn:
 		a, b := sibling(f.dir), sibling(own)
 		if a != b && siblings[[2]string{a, b}] == "" && !f.support {
-			f.report(spec.Pos(), "%s imports its sibling %s: adapters do not know each other; declare a port, let package main join them", a, b)
+			f.report(spec.Pos(), "%s imports its sibling %s: adapters do not know each other; declare a port, let package app join them", a, b)
 		}
 	case isOwn && !r.anyOwn && !within(own, top(where)) && !withinAny(own, r.own) && !(f.support && (supports(own) || withinAny(own, supportMay))):
-		f.report(spec.Pos(), "%s may not import %s: declare the small port it needs, let package main fill it", where, own)
+		f.report(spec.Pos(), "%s may not import %s: declare the small port it needs, let package app fill it", where, own)
 	case std && !f.support && (target == "testing" || strings.HasPrefix(target, "testing/") || target == "net/http/httptest") && where != "bench" && where != "infra/sim":
 		f.report(spec.Pos(), "imports %s into the program", target)
 	case std && r.std != nil && !f.support && !slices.Contains(r.std, target):
@@ -194,6 +198,17 @@ func (f *file) checkImport(spec *ast.ImportSpec) {
 			f.report(spec.Pos(), "imports %s: %s", target, rule.hint)
 		}
 	}
+}
+
+// callers names rooms for people.
+func callers(by []string) string {
+	names := slices.Clone(by)
+	for i, name := range names {
+		if name == "" {
+			names[i] = "main"
+		}
+	}
+	return strings.Join(names, " and ")
 }
 
 // sibling is the adapter that a folder below infra belongs to.

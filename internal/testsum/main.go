@@ -37,9 +37,9 @@ func main() {
 }
 
 // order puts the quick and inner suites first; suites that are not named here follow by name.
-var order = []string{"domain", "commands", "eventbus", "projections", "readapi", "infra", "internal", rootSuite}
+var order = []string{"domain", "commands", "eventbus", "projections", "readapi", "infra", "app", "cli", "internal", rootSuite}
 
-// rootSuite holds the tests of the program as a process.
+// rootSuite holds the tests at the top, of package main.
 const rootSuite = "program"
 
 func run(out io.Writer, race bool, timeout time.Duration, only []string) error {

@@ -1,0 +1,62 @@
+package app
+
+import (
+	"context"
+
+	"quipu/commands"
+	"quipu/infra/postgres"
+	"quipu/projections"
+)
+
+// viewsProjector is what the nodes share out: who projects the views that all of them read.
+const viewsProjector = "projector:views"
+
+// owned tells whether this node owns a thing that exactly one node is to do, and that does no harm when two
+// do it for a moment. While all nodes drain, one of them still does it.
+type owned struct {
+	members commands.Members
+	node    string
+	id      string
+}
+
+// Owns implements projections.Owner.
+func (o owned) Owns() (bool, <-chan struct{}) {
+	nodes, changed := o.members.Live()
+	among := nodes.Owners
+	if len(among) == 0 {
+		among = nodes.Alive
+	}
+	return commands.Owner(among, o.id) == o.node, changed
+}
+
+// sharedViews are views that other nodes keep, too; nil if there are none.
+func (s *server) sharedViews() *postgres.Views {
+	if s.shared.members == nil {
+		return nil
+	}
+	views, _ := s.viewStore.(*postgres.Views)
+	return views
+}
+
+// viewsOwner says which node projects, nil if each keeps its own views.
+func (s *server) viewsOwner() projections.Owner {
+	if s.sharedViews() == nil {
+		return nil
+	}
+	return owned{s.members, s.node, viewsProjector}
+}
+
+// listenViews lets the runner look at once when another node has moved the rows.
+func (s *server) listenViews(_, work context.Context) error {
+	views := s.sharedViews()
+	if views == nil {
+		<-work.Done()
+		return nil
+	}
+	views.Listen(work, s.clock.AfterFunc, s.views.Moved, func(err error) {
+		if err != nil {
+			s.logger.Warn("no notifications from the views' database; their progress is found by polling", "error", err)
+		}
+	})
+	return nil
+}

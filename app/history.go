@@ -1,0 +1,50 @@
+package app
+
+import (
+	"context"
+
+	"quipu/commands"
+	"quipu/domain"
+	"quipu/domain/workflow"
+	"quipu/readapi"
+	"quipu/readapi/feeds"
+	"quipu/readapi/history"
+)
+
+// registerHistory serves what happened: by id from the log, lists from the views.
+func (s *server) registerHistory() {
+	routes := history.New(history.Deps{
+		Views: heeded{s.viewStore, s.views.Damaged}, Freshness: freshness{s.views, &s.acknowledged, &s.published},
+		Log: s.log, Blobs: s.blobs, Definitions: storedWorkflows{s.definitions}, Payloads: s.payloads(),
+	}, history.Options{
+		ListsMax: s.config.Views.ReadersMax, ReadTimeout: s.config.Views.ReadTimeout,
+		InlineBytesMax: s.config.Sockets.FrameInlineBytesMax,
+	})
+	routes.Register(s.app)
+	s.registerFeeds(routes)
+}
+
+// registerFeeds serves the same events live. Its /ws/workflows/:id comes before the LAO socket's
+// route (contract D2).
+func (s *server) registerFeeds(routes *history.Routes) {
+	feeds.New(feeds.Deps{
+		Sockets: s.sockets, Log: s.log, Payloads: s.payloads(), NodeTypes: routes.NodeType,
+		Readers: func(stream domain.StreamID, from domain.Revision, notify func()) readapi.Reader {
+			return s.hub.Reader(stream, from, notify)
+		},
+		Feeds: func(workflowID string, after domain.Position, notify func()) feeds.Feed {
+			return s.hub.Feed(workflowID, after, notify)
+		},
+	}, feeds.Options{
+		SocketsPerIDMax: s.config.Sockets.PerRunMax, InlineBytesMax: s.config.Sockets.FrameInlineBytesMax, Random: s.clock.Jitter,
+	}).Register(s.app)
+}
+
+// storedWorkflows fits the stored workflows to what history reads.
+type storedWorkflows struct{ *commands.Definitions }
+
+// Get implements history.Definitions.
+func (d storedWorkflows) Get(ctx context.Context, id string, version int) (workflow.Stored, domain.Position, error) {
+	w, err := d.Definitions.Get(ctx, id, version)
+	return w.Stored, w.Position, err
+}

@@ -1,0 +1,20 @@
+package app
+
+// measureOwned says at the moment of asking which of the works that one of several nodes does are this
+// node's.
+func (s *server) measureOwned() {
+	var works []string
+	if s.sharedViews() != nil {
+		works = append(works, viewsProjector)
+	}
+	for _, r := range s.relays {
+		works = append(works, r.ID())
+	}
+	if topic := s.config.NATS.Intake; topic != "" {
+		works = append(works, "intake:"+topic)
+	}
+	for _, work := range works {
+		mine, _ := owned{s.members, s.node, work}.Owns()
+		s.metrics.Owned(work, mine)
+	}
+}

@@ -1,0 +1,285 @@
+// Package app is the server process: the composition root, where every adapter meets the rooms that use it.
+// Nothing but the command line (package cli) knows it. server.go shows the parts and the order in which they
+// start and stop, http.go the routes; the other files hold one part each.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	natsgo "github.com/nats-io/nats.go"
+
+	"quipu/app/stores"
+	"quipu/commands"
+	"quipu/commands/node"
+	"quipu/commands/nodetypes"
+	"quipu/domain"
+	"quipu/eventbus"
+	"quipu/eventbus/intake"
+	"quipu/infra/backup"
+	"quipu/infra/clock"
+	"quipu/infra/config"
+	"quipu/infra/guard"
+	"quipu/infra/lifecycle"
+	"quipu/infra/listen"
+	"quipu/infra/nats/deltas"
+	"quipu/infra/outbound"
+	"quipu/infra/telemetry"
+	"quipu/infra/tracing"
+	"quipu/infra/vault"
+	"quipu/projections"
+	"quipu/readapi"
+	"quipu/readapi/agnt5"
+)
+
+// server is the whole process: every adapter and every room, wired.
+type server struct {
+	config  config.Config
+	version string
+	logger  *slog.Logger
+	clock   clock.System
+	metrics *telemetry.Metrics
+	health  *telemetry.Health
+	tracer  *tracing.Tracer // nil: no spans are recorded
+	log     commands.Log
+	tails   commands.Tails // of log; nil if it has none
+	blobs   commands.Blobs
+	vault   *vault.Vault
+	// node is this process's incarnation, which began then; members are those that share its log.
+	node     string
+	began    time.Time
+	members  commands.Members
+	shared   shared
+	registry *node.Registry
+	effects  *eventbus.Effects
+	// checkpoints say how far those have come who hand recorded events on.
+	checkpoints eventbus.Checkpoints
+	nats        *natsgo.Conn // nil without --nats; everything on NATS shares it
+	relays      []*relaying
+	webhooks    posting
+	commandsIn  *intake.Intake
+	deltas      *deltas.Bus
+	executor    *commands.Executor
+	channels    *commands.Channels
+	// definitions are the stored workflows.
+	definitions *commands.Definitions
+	// endpoints are the places that workflows are reached at, with their keys.
+	endpoints *commands.Endpoints
+	viewStore stores.Views
+	views     *projections.Runner
+	hub       *eventbus.Hub
+	sockets   *readapi.Sockets
+	live      *readapi.Live
+	agnt5     *agnt5.Sockets
+	app       *fiber.App
+	guard     *guard.Guard
+	failed    failures
+	// published is the position up to which the hub has handed events on.
+	published atomic.Uint64
+	// acknowledged is the highest position that a client of this node may know of.
+	acknowledged atomic.Uint64
+	// intake ends when the process is to stop: work that clients watch ends with it.
+	intake   context.Context
+	listener net.Listener
+}
+
+// open opens the stores and builds everything. On an error what was opened is closed again.
+func open(ctx context.Context, c config.Config, version string, logger *slog.Logger) (_ *server, err error) {
+	s := &server{config: c, version: version, logger: logger, intake: ctx, metrics: telemetry.NewMetrics(version), health: telemetry.NewHealth()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if err := s.buildTracing(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openStores(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openBus(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.buildWriteSide(); err != nil {
+		return nil, err
+	}
+	s.buildReadSide()
+	if err := errors.Join(s.openWebhooks(ctx), s.openIntake()); err != nil {
+		return nil, err
+	}
+	if err := s.buildViews(ctx); err != nil {
+		return nil, err
+	}
+	s.buildApp()
+	if s.listener, err = listen.TCP(c.HTTP.Addr); err != nil {
+		return nil, fmt.Errorf("listen on %s (set --addr to a free address): %w", c.HTTP.Addr, err)
+	}
+	return s, nil
+}
+
+func (s *server) openStores(ctx context.Context) error {
+	data := s.config.Storage.Data
+	if err := os.MkdirAll(data, 0o750); err != nil {
+		return fmt.Errorf("make data folder %s (set --data to a folder that can be written): %w", data, err)
+	}
+	if err := stores.CheckBackup(data); err != nil {
+		return err
+	}
+	var err error
+	// The log first: it holds the lock that keeps a second process away from the folder.
+	if s.log, s.tails, err = s.openLog(ctx); err != nil {
+		return err
+	}
+	// What earlier processes acknowledged their clients may ask for first.
+	head, err := s.log.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("read the log's head: %w", err)
+	}
+	raise(&s.acknowledged, head)
+	if err := s.openKeysAndBlobs(ctx); err != nil {
+		return err
+	}
+	if err := backup.Opened(data); err != nil {
+		return err
+	}
+	return s.joinCluster(ctx)
+}
+
+func (s *server) buildWriteSide() error {
+	c := s.config
+	client, err := outbound.NewClient(outbound.Options{Allow: c.Outbound.Allow, AllowLoopback: c.LoopbackAllowed()})
+	if err != nil {
+		return fmt.Errorf("outbound client: %w", err)
+	}
+	if s.tracer != nil {
+		client.Transport = s.tracer.Transport(client.Transport)
+	}
+	log := seenLog{s.gated(s.traced(s.log)), &s.acknowledged}
+	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: processKeys(c)}
+	s.channels = commands.NewChannels(commands.ChannelDeps{
+		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock, Logger: s.logger, Shared: s.shared.members != nil,
+	})
+	s.registry, err = node.NewRegistry(nodetypes.All(nodetypes.Deps{
+		Channels: s.channels, HTTP: client, ReplyBytesMax: int64(c.Outbound.ReplyBytesMax), Now: s.clock.Now,
+		Model: nodetypes.Model{BaseURL: c.LLM.BaseURL, Key: c.LLM.APIKey.Reveal(), Name: c.LLM.Model},
+	})...)
+	if err != nil {
+		return err
+	}
+	s.effects = eventbus.NewEffects(c.Effects.Max, s.logger)
+	s.executor = commands.NewExecutor(commands.Deps{
+		Node: s.node, Members: s.members, Snapshots: s.snapshots(), Log: log, Tails: s.tails, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
+		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
+		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(), Tracer: s.executorTracer(),
+	}, commands.Limits{
+		ActiveRunsMax: c.Runs.ActiveMax, PendingRunsMax: noneIfZero(c.Runs.PendingMax), SleepingRunsMax: noneIfZero(c.Runs.SleepingMax),
+		TaskTimeout: c.Effects.TaskTimeout,
+	})
+	s.definitions = commands.NewDefinitions(commands.DefinitionDeps{
+		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock,
+		Registry: s.registry, Starter: s.executor, Hooks: s.executorHooks(),
+	})
+	s.endpoints = commands.NewEndpoints(commands.EndpointDeps{
+		Log: log, Clock: s.clock, IDs: s.clock, Secret: s.clock.Secret, Hooks: s.executorHooks(),
+	})
+	return nil
+}
+
+func (s *server) buildReadSide() {
+	c := s.config
+	s.hub = eventbus.New(s.log, stores.FollowLog(s.log), s.clock, eventbus.Options{Hooks: s.hubHooks()})
+	s.sockets = readapi.NewSockets(s.clock, s.socketOptions())
+	s.live = readapi.NewLive(readapi.Deps{
+		Sockets: s.sockets, Log: s.log, Clock: s.clock, Payloads: s.payloads(),
+		Readers: func(stream domain.StreamID, from domain.Revision, notify func()) readapi.Reader {
+			return s.hub.Reader(stream, from, notify)
+		},
+	}, s.liveOptions(c))
+}
+
+// run starts the parts and returns when they have stopped.
+func (s *server) run(ctx context.Context) error {
+	members := []lifecycle.Member{
+		{Name: "stores", Close: s.close},
+		s.portMember(false),
+		{Name: "members", Run: s.runMembers, Drain: s.leave},
+		{Name: "views", Run: func(_, work context.Context) error { return s.views.Run(work) }},
+		{Name: "views notifications", Run: s.listenViews},
+		{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
+	}
+	members = append(members, s.relayMembers()...)
+	members = append(members, s.outwardMembers()...)
+	members = append(members,
+		lifecycle.Member{Name: "channels", Run: func(_, work context.Context) error { return s.channels.Run(work, s.executor) }},
+		lifecycle.Member{Name: "executor", Run: s.runExecutor, Drain: s.executor.Drain},
+		lifecycle.Member{Name: "sockets", Drain: s.drainSockets},
+		lifecycle.Member{Name: "http", Start: s.started, Run: s.serveHTTP, Drain: s.drainHTTP},
+		// Stopped first: the others take over at once.
+		lifecycle.Member{Name: "ownership", Drain: s.disown},
+	)
+	group := lifecycle.New(lifecycle.Options{DrainTimeout: s.config.Process.DrainTimeout, Logger: s.logger}, members...)
+	defer context.AfterFunc(ctx, func() {
+		s.logger.Info("stopping; a second signal ends the process at once", "drain_timeout", s.config.Process.DrainTimeout)
+	})()
+	err := group.Run(ctx)
+	s.logger.Info("stopped", "left_open", s.executor.Counts().Active)
+	return err
+}
+
+func (s *server) runExecutor(_, work context.Context) error {
+	defer s.effects.Wait()
+	return s.executor.Run(work)
+}
+
+// started waits until every unfinished run has been found: a server that takes requests before
+// could bind a name whose run it has not looked at.
+func (s *server) started(ctx context.Context) error {
+	select {
+	case <-s.executor.Ready():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.health.Started()
+	s.logger.Info("serving", "addr", s.listener.Addr().String(), "log", s.log.ID(), "node", s.executor.Node())
+	return nil
+}
+
+func (s *server) serveHTTP(intake, _ context.Context) error {
+	stop := context.AfterFunc(intake, s.health.Draining)
+	defer stop()
+	return s.app.Listener(s.listener)
+}
+
+// drainHTTP ends serveHTTP, even one that has yet to begin: the framework's shutdown overlooks a
+// listener that it does not serve yet, so that it is closed here too.
+func (s *server) drainHTTP(ctx context.Context) error {
+	err := s.app.ShutdownWithContext(ctx)
+	if closed := s.listener.Close(); err == nil && !errors.Is(closed, net.ErrClosed) {
+		err = closed
+	}
+	return err
+}
+
+// close closes the stores; whatever was not opened is left out.
+func (s *server) close() error {
+	s.closeTracing()
+	errs := []error{s.closeBus(), s.webhooks.close()}
+	if s.viewStore != nil {
+		errs = append(errs, s.viewStore.Close())
+	}
+	if s.vault != nil {
+		errs = append(errs, s.vault.Close())
+	}
+	errs = append(errs, s.shared.close()...)
+	if s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	return errors.Join(errs...)
+}
