@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"quipu/app/process"
 	"quipu/commands"
 	"quipu/commands/sealing"
 	"quipu/domain"
@@ -25,7 +26,7 @@ type payloads struct {
 
 func (s *server) payloads() payloads {
 	p := payloads{blobs: s.blobs}
-	if !s.config.Sockets.MaskFrames {
+	if !s.Config.Sockets.MaskFrames {
 		p.revealer = &commands.Revealer{Log: s.log, Secrets: commands.Secrets{Vault: s.vault, Blobs: s.blobs}}
 	}
 	return p
@@ -60,7 +61,7 @@ func linked(v domain.Value, inlineMax int) bool {
 
 // render shows a value in task-status, where a result is wanted whole.
 func (s *server) render(ctx context.Context, runID string, v domain.Value) ([]byte, error) {
-	return s.payloads().Render(ctx, runID, v, s.config.HTTP.BodyBytesMax)
+	return s.payloads().Render(ctx, runID, v, s.Config.HTTP.BodyBytesMax)
 }
 
 // executionLink stands in a frame for results that are too large for it.
@@ -71,29 +72,23 @@ func executionLink(executionID string, tasks int) []byte {
 
 func (s *server) executorHooks() commands.Hooks {
 	return commands.Hooks{
-		Appended: func(_ int, took time.Duration, err error) { s.metrics.AppendObserved(outcome(err), took) },
-		Command:  func(name string, took time.Duration, err error) { s.metrics.CommandObserved(name, outcome(err), took) },
-		Started:  func(string) { s.metrics.EffectStarted() },
-		Runs: func(active, pending, quarantined int) {
-			s.metrics.RunsActive(active)
-			s.metrics.RunsPending(pending)
-			s.metrics.RunsQuarantined(quarantined)
+		Appended: func(_ int, took time.Duration, err error) { s.Metrics.AppendObserved(process.Outcome(err), took) },
+		Command: func(name string, took time.Duration, err error) {
+			s.Metrics.CommandObserved(name, process.Outcome(err), took)
 		},
-		Sleeping: s.metrics.RunsSleeping,
+		Started: func(string) { s.Metrics.EffectStarted() },
+		Runs: func(active, pending, quarantined int) {
+			s.Metrics.RunsActive(active)
+			s.Metrics.RunsPending(pending)
+			s.Metrics.RunsQuarantined(quarantined)
+		},
+		Sleeping: s.Metrics.RunsSleeping,
 		Awaits:   s.channels.Awaits,
 		Effect: func(function string, took time.Duration, outcome string) {
-			s.metrics.EffectEnded(function, outcome, took)
+			s.Metrics.EffectEnded(function, outcome, took)
 		},
 		Delta: s.said,
 	}
-}
-
-// outcome is "ok" or the kind of an error.
-func outcome(err error) string {
-	if err == nil {
-		return "ok"
-	}
-	return domain.KindOf(err).String()
 }
 
 func (s *server) hubHooks() eventbus.Hooks {
@@ -103,11 +98,11 @@ func (s *server) hubHooks() eventbus.Hooks {
 			s.webhooks.wake()
 		},
 		Connected: func(after domain.Position) { s.published.Store(uint64(after)) },
-		Lagged:    s.metrics.SlowReader,
+		Lagged:    s.Metrics.SlowReader,
 		Disconnected: func(err error, retryIn time.Duration) {
-			s.logger.Warn("feed lost its subscription to the log", "error", err, "retry_in", retryIn)
+			s.Logger.Warn("feed lost its subscription to the log", "error", err, "retry_in", retryIn)
 		},
-		Panicked: func(_ any, stack []byte) { s.logger.Error("feed panicked", "stack", string(stack)) },
+		Panicked: func(_ any, stack []byte) { s.Logger.Error("feed panicked", "stack", string(stack)) },
 	}
 }
 
@@ -121,27 +116,27 @@ func noneIfZero(n int) int {
 
 // socketOptions are those of every dialect's sockets.
 func (s *server) socketOptions() readapi.SocketOptions {
-	c := s.config
+	c := s.Config
 	o := readapi.SocketOptions{
 		SocketsMax: noneIfZero(c.Sockets.Max), IdleTimeout: c.Sockets.IdleTimeout,
-		Compression: c.Sockets.Compression, Random: s.clock.Jitter,
+		Compression: c.Sockets.Compression, Random: s.Clock.Jitter,
 		Hooks: readapi.Hooks{
 			Opened: func(dialect string) {
-				s.metrics.SocketOpened(dialect)
-				s.logger.Debug("socket opened", "dialect", dialect)
+				s.Metrics.SocketOpened(dialect)
+				s.Logger.Debug("socket opened", "dialect", dialect)
 			},
 			Closed: func(dialect string, code int) {
-				s.metrics.SocketClosed(dialect)
-				s.logger.Debug("socket closed", "dialect", dialect, "code", code)
+				s.Metrics.SocketClosed(dialect)
+				s.Logger.Debug("socket closed", "dialect", dialect, "code", code)
 			},
-			Refused:  func(dialect, code string) { s.logger.Debug("socket refused", "dialect", dialect, "code", code) },
-			Sent:     func(dialect string, frames, _ int) { s.metrics.FramesSent(dialect, frames) },
-			Failed:   func(err error) { s.logger.Warn("socket cannot read the log", "error", err) },
-			Panicked: func(_ any, stack []byte) { s.logger.Error("socket panicked", "stack", string(stack)) },
+			Refused:  func(dialect, code string) { s.Logger.Debug("socket refused", "dialect", dialect, "code", code) },
+			Sent:     func(dialect string, frames, _ int) { s.Metrics.FramesSent(dialect, frames) },
+			Failed:   func(err error) { s.Logger.Warn("socket cannot read the log", "error", err) },
+			Panicked: func(_ any, stack []byte) { s.Logger.Error("socket panicked", "stack", string(stack)) },
 		},
 	}
-	if s.tracer != nil {
-		o.Hooks.Framed = s.tracer.Framed
+	if s.Tracer != nil {
+		o.Hooks.Framed = s.Tracer.Framed
 	}
 	return o
 }
@@ -152,7 +147,7 @@ func (s *server) liveOptions(c config.Config) readapi.Options {
 		window = -1 // the option's zero means its default
 	}
 	return readapi.Options{
-		SocketsPerNameMax: c.Sockets.PerRunMax, ReplayWindow: window, Random: s.clock.Jitter,
+		SocketsPerNameMax: c.Sockets.PerRunMax, ReplayWindow: window, Random: s.Clock.Jitter,
 		Frames: lao.Options{FrameInlineBytesMax: c.Sockets.FrameInlineBytesMax, Link: executionLink},
 	}
 }

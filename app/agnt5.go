@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"quipu/app/process"
 	"quipu/commands"
 	"quipu/domain"
 	"quipu/domain/endpoint"
@@ -19,21 +20,21 @@ import (
 func (s *server) registerAGNT5() {
 	views := named{heeded{s.viewStore, s.views.Damaged}, freshness{s.views, &s.acknowledged, &s.published}}
 	s.agnt5 = agnt5.New(agnt5.Deps{
-		Log: s.log, Clock: s.clock, Payloads: s.payloads(), Endpoints: s.endpoints,
+		Log: s.log, Clock: s.Clock, Payloads: s.payloads(), Endpoints: s.endpoints,
 		Readers: func(stream domain.StreamID, from domain.Revision, notify func()) readapi.Reader {
 			return s.hub.Reader(stream, from, notify)
 		},
 		Executions: invocations{
-			start: commands.NewInvocations(commands.InvocationDeps{Definitions: s.definitions, Workflows: views, Clock: s.clock}),
+			start: commands.NewInvocations(commands.InvocationDeps{Definitions: s.definitions, Workflows: views, Clock: s.Clock}),
 			runs:  s.executor, views: views, begin: s.beginMessage,
 		},
 	}, agnt5.Options{
-		Frames: agnt5.FrameOptions{FrameInlineBytesMax: s.config.Sockets.FrameInlineBytesMax, Link: executionLink},
+		Frames: agnt5.FrameOptions{FrameInlineBytesMax: s.Config.Sockets.FrameInlineBytesMax, Link: executionLink},
 		Panicked: func(_ any, stack []byte) {
-			s.logger.Error("message panicked", "dialect", agnt5.Dialect, "stack", string(stack))
+			s.Logger.Error("message panicked", "dialect", agnt5.Dialect, "stack", string(stack))
 		},
 	})
-	s.agnt5.Register(s.app, s.sockets)
+	s.agnt5.Register(s.web.App, s.sockets)
 }
 
 // drainSockets closes the sockets and then waits for what their messages have begun.
@@ -57,7 +58,7 @@ func (i invocations) Start(ctx context.Context, q agnt5.StartRequest) (string, e
 		ConnectionID: q.ConnectionID, IdempotencyKey: q.IdempotencyKey,
 		By: commands.By{Actor: agnt5.Actor(q.Endpoint.ID), Trace: span.Traceparent},
 	})
-	span.End(outcome(err))
+	span.End(process.Outcome(err))
 	return out.RunID, err
 }
 

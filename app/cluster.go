@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"quipu/app/process"
 	"quipu/app/stores"
 	"quipu/commands"
 	"quipu/domain"
@@ -64,7 +65,7 @@ func (s *shared) close() (errs []error) {
 
 // openKeysAndBlobs opens them where this node's are: in the data folder, or where all nodes' are.
 func (s *server) openKeysAndBlobs(ctx context.Context) (err error) {
-	c := s.config
+	c := s.Config
 	dir := stores.KeysDir(c.Storage.Data)
 	if !c.Cluster.Shared() {
 		if s.vault, err = vault.Open(dir, vault.Options{MasterFile: c.Keys.MasterFile}); err != nil {
@@ -114,10 +115,10 @@ func (s *server) awaitCluster(ctx context.Context) error {
 			return err
 		}
 		if !said {
-			s.logger.Warn("the cluster's database does not answer yet", "error", err, "wait", clusterStartWait)
+			s.Logger.Warn("the cluster's database does not answer yet", "error", err, "wait", clusterStartWait)
 		}
 		due := make(chan struct{})
-		stop := s.clock.AfterFunc(clusterStartPoll, func() { close(due) })
+		stop := s.Clock.AfterFunc(clusterStartPoll, func() { close(due) })
 		select {
 		case <-due:
 		case <-bounded.Done():
@@ -129,29 +130,29 @@ func (s *server) awaitCluster(ctx context.Context) error {
 
 // joinCluster makes this node a member of those that share its log. The log is open.
 func (s *server) joinCluster(ctx context.Context) (err error) {
-	s.node, s.began = s.clock.NewID(), s.clock.Now()
-	if !s.config.Cluster.Shared() {
+	s.node, s.began = s.Clock.NewID(), s.Clock.Now()
+	if !s.Config.Cluster.Shared() {
 		s.members = commands.Alone(s.node)
 		return nil
 	}
 	if s.shared.snapshots, err = snapshots.Open(ctx, s.shared.db, s.log.ID()); err != nil {
 		return err
 	}
-	health := s.health.Part("members")
+	health := s.Health.Part("members")
 	s.shared.members, err = members.Join(ctx, s.shared.db, members.Options{
-		Node: s.node, Log: s.log.ID(), Name: clip(s.nodeName()), Version: clip(s.version), Level: wire.Level, TTL: s.config.Cluster.Lease,
-		Clock: s.clock, Logger: s.logger,
+		Node: s.node, Log: s.log.ID(), Name: clip(s.nodeName()), Version: clip(s.Version), Level: wire.Level, TTL: s.Config.Cluster.Lease,
+		Clock: s.Clock, Logger: s.Logger,
 		Hooks: members.Hooks{
 			Health:  health.Set,
-			Changed: s.metrics.ClusterNodes,
-			Renewed: func(took time.Duration, err error) { s.metrics.LeaseRenewed(outcome(err), took) },
+			Changed: s.Metrics.ClusterNodes,
+			Renewed: func(took time.Duration, err error) { s.Metrics.LeaseRenewed(process.Outcome(err), took) },
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("join the cluster: %w", err)
 	}
 	nodes, _ := s.shared.members.Live()
-	s.metrics.ClusterNodes(len(nodes.Owners), len(nodes.Alive))
+	s.Metrics.ClusterNodes(len(nodes.Owners), len(nodes.Alive))
 	s.members = s.shared.members
 	return nil
 }
@@ -166,7 +167,7 @@ func (s *server) snapshots() commands.Snapshots {
 
 // nodeName is for people.
 func (s *server) nodeName() string {
-	if name := s.config.Cluster.NodeName; name != "" {
+	if name := s.Config.Cluster.NodeName; name != "" {
 		return name
 	}
 	name, err := os.Hostname()
@@ -219,7 +220,7 @@ func (s *server) runMembers(_, work context.Context) error {
 func (s *server) disown(ctx context.Context) error {
 	if s.shared.members != nil {
 		if err := s.shared.members.Drain(ctx); err != nil {
-			s.logger.Warn("the other nodes do not know that this one stops; they notice when its lease has ended", "error", err)
+			s.Logger.Warn("the other nodes do not know that this one stops; they notice when its lease has ended", "error", err)
 		}
 	}
 	return nil
@@ -231,7 +232,7 @@ func (s *server) leave(ctx context.Context) error {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 		defer cancel()
 		if err := s.shared.members.Leave(bounded); err != nil {
-			s.logger.Warn("the other nodes do not know that this one has left; they notice when its lease has ended", "error", err)
+			s.Logger.Warn("the other nodes do not know that this one has left; they notice when its lease has ended", "error", err)
 		}
 	}
 	return nil

@@ -56,7 +56,7 @@ func TestServer_SharesKeysAndBlobs(t *testing.T) {
 		if err == nil {
 			t.Cleanup(func() {
 				require.NoError(t, s.leave(t.Context()))
-				require.NoError(t, s.listener.Close())
+				require.NoError(t, s.web.Listener.Close())
 				require.NoError(t, s.close())
 			})
 		}
@@ -84,7 +84,7 @@ func TestServer_SharesKeysAndBlobs(t *testing.T) {
 	_, err = os.Stat(stores.BlobsDir(dir))
 	require.ErrorIs(t, err, os.ErrNotExist)
 
-	require.Contains(t, string(a.health.Ready(t.Context()).JSON()), `"keys":{"status":"ok"}`)
+	require.Contains(t, string(a.Health.Ready(t.Context()).JSON()), `"keys":{"status":"ok"}`)
 
 	// They have a log each here: they are no members of each other.
 	nodes, _ := a.members.Live()

@@ -53,9 +53,9 @@ func (s *server) listenViews(_, work context.Context) error {
 		<-work.Done()
 		return nil
 	}
-	views.Listen(work, s.clock.AfterFunc, s.views.Moved, func(err error) {
+	views.Listen(work, s.Clock.AfterFunc, s.views.Moved, func(err error) {
 		if err != nil {
-			s.logger.Warn("no notifications from the views' database; their progress is found by polling", "error", err)
+			s.Logger.Warn("no notifications from the views' database; their progress is found by polling", "error", err)
 		}
 	})
 	return nil

@@ -14,9 +14,9 @@ import (
 // registerDocs serves the document of the routes and its pages. It panics if a route is described
 // wrongly: descriptions are constants, and a test builds them.
 func (s *server) registerDocs() {
-	document, err := buildDocument(s.version)
+	document, err := buildDocument(s.Version)
 	if err == nil {
-		err = openapi.Register(s.app, "Quipu", document, docs.Sockets)
+		err = openapi.Register(s.web.App, "Quipu", document, docs.Sockets)
 	}
 	if err != nil {
 		panic(fmt.Sprintf("describe the routes: %v", err))

@@ -44,7 +44,7 @@ func testServer(t *testing.T) *server {
 	s, err := open(t.Context(), c, testVersion, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		require.NoError(t, s.listener.Close())
+		require.NoError(t, s.web.Listener.Close())
 		require.NoError(t, s.close())
 	})
 	return s
@@ -54,7 +54,7 @@ func get(t *testing.T, s *server, path string) (status int, header func(string) 
 	t.Helper()
 	request := httptest.NewRequest("GET", path, nil)
 	request.Host = "localhost"
-	response, err := s.app.Test(request, 10_000)
+	response, err := s.web.App.Test(request, 10_000)
 	require.NoError(t, err)
 	body, err = io.ReadAll(response.Body)
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ func TestS2_4_EveryRouteIsDescribed(t *testing.T) {
 			described[method+" "+path] = true
 		}
 	}
-	for _, route := range s.app.GetRoutes(true) {
+	for _, route := range s.web.App.GetRoutes(true) {
 		if route.Method == "HEAD" || isUndescribed(route.Path) {
 			continue
 		}

@@ -30,7 +30,7 @@ func guarded(t *testing.T, change func(*config.Config)) *server {
 	s, err := open(t.Context(), c, testVersion, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		require.NoError(t, s.listener.Close())
+		require.NoError(t, s.web.Listener.Close())
 		require.NoError(t, s.close())
 	})
 	return s
@@ -43,7 +43,7 @@ func (s *server) answer(t *testing.T, method, path, key string) (status int, bod
 	if key != "" {
 		request.Header.Set("x-api-key", key)
 	}
-	response, err := s.app.Test(request, 10_000)
+	response, err := s.web.App.Test(request, 10_000)
 	require.NoError(t, err)
 	b, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
@@ -73,7 +73,7 @@ func TestS2_5_EveryRouteAsksForAKey(t *testing.T) {
 	s := guarded(t, func(c *config.Config) { c.Guard.LAOOpen = "no" })
 	parameter := regexp.MustCompile(`:[a-z]+|\*`)
 	seen := 0
-	for _, route := range s.app.GetRoutes(true) {
+	for _, route := range s.web.App.GetRoutes(true) {
 		path := parameter.ReplaceAllString(route.Path, "x")
 		exempt := slices.Contains(openRoutes, route.Path) || strings.HasPrefix(route.Path, "/docs/") || slices.Contains(endpointRoutes, route.Path)
 		status, body := s.answer(t, route.Method, path, "")

@@ -17,10 +17,10 @@ func (s *server) registerHistory() {
 		Views: heeded{s.viewStore, s.views.Damaged}, Freshness: freshness{s.views, &s.acknowledged, &s.published},
 		Log: s.log, Blobs: s.blobs, Definitions: storedWorkflows{s.definitions}, Payloads: s.payloads(),
 	}, history.Options{
-		ListsMax: s.config.Views.ReadersMax, ReadTimeout: s.config.Views.ReadTimeout,
-		InlineBytesMax: s.config.Sockets.FrameInlineBytesMax,
+		ListsMax: s.Config.Views.ReadersMax, ReadTimeout: s.Config.Views.ReadTimeout,
+		InlineBytesMax: s.Config.Sockets.FrameInlineBytesMax,
 	})
-	routes.Register(s.app)
+	routes.Register(s.web.App)
 	s.registerFeeds(routes)
 }
 
@@ -36,8 +36,8 @@ func (s *server) registerFeeds(routes *history.Routes) {
 			return s.hub.Feed(workflowID, after, notify)
 		},
 	}, feeds.Options{
-		SocketsPerIDMax: s.config.Sockets.PerRunMax, InlineBytesMax: s.config.Sockets.FrameInlineBytesMax, Random: s.clock.Jitter,
-	}).Register(s.app)
+		SocketsPerIDMax: s.Config.Sockets.PerRunMax, InlineBytesMax: s.Config.Sockets.FrameInlineBytesMax, Random: s.Clock.Jitter,
+	}).Register(s.web.App)
 }
 
 // storedWorkflows fits the stored workflows to what history reads.

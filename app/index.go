@@ -22,7 +22,7 @@ var links = map[string]string{
 // index answers GET / with what this is and where it goes on.
 func (s *server) index(c *fiber.Ctx) error {
 	return c.JSON(map[string]any{
-		"name": "quipu", "version": s.version, "log": s.log.ID(), "links": links,
+		"name": "quipu", "version": s.Version, "log": s.log.ID(), "links": links,
 		"docs": "/docs describes the routes, /docs/sockets the sockets",
 	})
 }

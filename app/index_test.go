@@ -21,13 +21,13 @@ func TestIndex_EveryLinkIsARoute(t *testing.T) {
 	s, err := open(t.Context(), c, testVersion, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		require.NoError(t, s.listener.Close())
+		require.NoError(t, s.web.Listener.Close())
 		require.NoError(t, s.close())
 	})
 	get := func(method, path string) (int, string) {
 		request := httptest.NewRequest(method, path, nil)
 		request.Host = "localhost"
-		response, err := s.app.Test(request, 10_000)
+		response, err := s.web.App.Test(request, 10_000)
 		require.NoError(t, err)
 		body, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestIndex_EveryLinkIsARoute(t *testing.T) {
 	require.Equal(t, []string{"quipu", testVersion, string(s.log.ID())}, []string{index.Name, index.Version, index.Log})
 	require.Equal(t, links, index.Links)
 	routes := map[string]bool{}
-	for _, r := range s.app.GetRoutes(true) {
+	for _, r := range s.web.App.GetRoutes(true) {
 		routes[strings.NewReplacer("/:flow/:run", "/{flow}/{run}", "/:id", "/{id}").Replace(r.Path)] = true
 	}
 	for name, path := range links {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"quipu/app/process"
 	"quipu/commands"
 	"quipu/commands/intakebus"
 	"quipu/eventbus/intake"
@@ -32,13 +33,13 @@ const (
 // configured. The executor and the hub are there.
 func (s *server) openIntake() error {
 	s.openDeltas()
-	topic := s.config.NATS.Intake
+	topic := s.Config.NATS.Intake
 	if topic == "" || s.nats == nil {
 		return nil
 	}
 	sub, err := nats.NewSubscriber(s.nats, nats.SubscriberOptions{
-		Group: intakeGroup, InFlight: s.config.NATS.InFlight, KeepOrder: true, AckWait: intakeAckWait,
-		Streams: nats.StreamOptions{AgeMax: intakeAgeMax}, Random: s.clock.Jitter, AfterFunc: s.clock.AfterFunc, Logger: s.logger,
+		Group: intakeGroup, InFlight: s.Config.NATS.InFlight, KeepOrder: true, AckWait: intakeAckWait,
+		Streams: nats.StreamOptions{AgeMax: intakeAgeMax}, Random: s.Clock.Jitter, AfterFunc: s.Clock.AfterFunc, Logger: s.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("intake: %w", err)
@@ -47,8 +48,8 @@ func (s *server) openIntake() error {
 	if err != nil {
 		return fmt.Errorf("dead letters of the intake: %w", err)
 	}
-	in := &intakebus.Intake{Runs: s.executor, Definitions: s.definitions, Channels: s.channels, Registry: s.registry, Timeout: requestTimeout}
-	health := s.health.Part("intake")
+	in := &intakebus.Intake{Runs: s.executor, Definitions: s.definitions, Channels: s.channels, Registry: s.registry, Timeout: process.RequestTimeout}
+	health := s.Health.Part("intake")
 	s.commandsIn = intake.New(intake.Deps{
 		Subscribe:   func(ctx context.Context) (<-chan *message.Message, error) { return sub.Subscribe(ctx, topic) },
 		DeadLetters: dead, DeadTopic: topic + deadSuffix,
@@ -58,11 +59,11 @@ func (s *server) openIntake() error {
 		},
 		Passing: intakebus.Passing,
 		Owns:    func() (bool, <-chan struct{}) { return s.owns("intake:" + topic) },
-		Clock:   s.clock, Random: s.clock.Jitter, Logger: s.logger,
+		Clock:   s.Clock, Random: s.Clock.Jitter, Logger: s.Logger,
 		Hooks: intake.Hooks{
-			Handled: s.metrics.IntakeHandled, Retried: s.metrics.IntakeRetried, Ailing: health.Set,
+			Handled: s.Metrics.IntakeHandled, Retried: s.Metrics.IntakeRetried, Ailing: health.Set,
 		},
-	}, intake.Options{InFlightMax: s.config.NATS.InFlight})
+	}, intake.Options{InFlightMax: s.Config.NATS.InFlight})
 	return nil
 }
 
@@ -78,24 +79,24 @@ func (s *server) runIntake(ctx, work context.Context) error {
 
 // openDeltas lets nodes tell each other what models say; a node that is alone has nobody to tell.
 func (s *server) openDeltas() {
-	if s.nats == nil || s.config.NATS.Deltas == "" || !s.config.Cluster.Shared() {
+	if s.nats == nil || s.Config.NATS.Deltas == "" || !s.Config.Cluster.Shared() {
 		return
 	}
 	s.deltas = deltas.New(s.nats, deltas.Options{
-		Prefix: s.config.NATS.Deltas, Node: s.node,
+		Prefix: s.Config.NATS.Deltas, Node: s.node,
 		Followed: func(runID string) bool { return s.hub.Followed(commands.RunStream(runID)) },
 		Tell:     s.tellDelta,
 		Hooks: deltas.Hooks{
-			Sent:    func() { s.metrics.Deltas("sent", 1) },
-			Told:    func() { s.metrics.Deltas("told", 1) },
-			Dropped: s.metrics.Deltas,
+			Sent:    func() { s.Metrics.Deltas("sent", 1) },
+			Told:    func() { s.Metrics.Deltas("told", 1) },
+			Dropped: s.Metrics.Deltas,
 		},
 	})
 }
 
 // said hands on what a model said here: to this node's readers, and to the other nodes.
 func (s *server) said(d commands.Delta) {
-	piece := deltas.Delta{Delta: d, At: s.clock.Now()}
+	piece := deltas.Delta{Delta: d, At: s.Clock.Now()}
 	s.tellDelta(piece)
 	if s.deltas != nil {
 		s.deltas.Publish(piece)

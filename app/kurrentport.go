@@ -14,7 +14,7 @@ import (
 // member does nothing. ownWritable lets nodes write Quipu's own streams there.
 func (s *server) portMember(ownWritable bool) lifecycle.Member {
 	member := lifecycle.Member{Name: "kurrentdb port"}
-	c := s.config.Port
+	c := s.Config.Port
 	if c.Addr == "" {
 		return member
 	}
@@ -22,11 +22,11 @@ func (s *server) portMember(ownWritable bool) lifecycle.Member {
 	var listener net.Listener
 	member.Start = func(context.Context) error {
 		options := kurrentport.Options{
-			Prefix: s.config.LogNames.Prefix, OwnWritable: ownWritable,
+			Prefix: s.Config.LogNames.Prefix, OwnWritable: ownWritable,
 			AppendBytesMax: c.AppendBytesMax, StreamsMax: c.StreamsMax,
 			Credentials: kurrentport.Credentials{Node: c.NodeCredential.Reveal(), Read: c.ReadCredential.Reveal()},
-			Clock:       s.clock.Now, NewID: s.clock.NewID, Logger: s.logger,
-			Hooks: kurrentport.Hooks{Called: s.metrics.PortCalled, Subscribed: s.metrics.PortSubscribed},
+			Clock:       s.Clock.Now, NewID: s.Clock.NewID, Logger: s.Logger,
+			Hooks: kurrentport.Hooks{Called: s.Metrics.PortCalled, Subscribed: s.Metrics.PortSubscribed},
 		}
 		if c.TLSCert != "" {
 			pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
@@ -42,8 +42,8 @@ func (s *server) portMember(ownWritable bool) lifecycle.Member {
 		if listener, err = net.Listen("tcp", c.Addr); err != nil {
 			return fmt.Errorf("listen on %s (set --kurrentdb-addr to a free address): %w", c.Addr, err)
 		}
-		s.logger.Info("the log speaks KurrentDB's protocol", "addr", listener.Addr().String(),
-			"prefix", s.config.LogNames.Prefix, "own_streams_writable", ownWritable, "tls", options.TLS != nil)
+		s.Logger.Info("the log speaks KurrentDB's protocol", "addr", listener.Addr().String(),
+			"prefix", s.Config.LogNames.Prefix, "own_streams_writable", ownWritable, "tls", options.TLS != nil)
 		return nil
 	}
 	member.Run = func(_, work context.Context) error {

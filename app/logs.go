@@ -17,21 +17,21 @@ const logStartQuiet = 2 * time.Second
 // openLog opens the log of a server. tails is nil for a log that cannot answer by the last events of its
 // streams; a start then reads it whole.
 func (s *server) openLog(ctx context.Context) (log commands.Log, tails commands.Tails, err error) {
-	if s.config.Log.Remote() {
-		if !s.config.Cluster.Shared() {
-			s.logger.Warn("the log is on a server and no cluster is set, so this node takes itself for the only one on it: set the same cluster on all nodes if there are others, else each does every task")
+	if s.Config.Log.Remote() {
+		if !s.Config.Cluster.Shared() {
+			s.Logger.Warn("the log is on a server and no cluster is set, so this node takes itself for the only one on it: set the same cluster on all nodes if there are others, else each does every task")
 		}
-		defer s.clock.AfterFunc(logStartQuiet, func() {
-			s.logger.Warn("the log's server does not answer yet; the start waits for it", "servers", "those that --log names")
+		defer s.Clock.AfterFunc(logStartQuiet, func() {
+			s.Logger.Warn("the log's server does not answer yet; the start waits for it", "servers", "those that --log names")
 		})()
-		if log, err = stores.OpenKurrentDB(ctx, s.config.Log.URL, s.config.LogNames.Prefix, s.logger, s.logHooks()); err != nil {
+		if log, err = stores.OpenKurrentDB(ctx, s.Config.Log.URL, s.Config.LogNames.Prefix, s.Logger, s.logHooks()); err != nil {
 			return nil, nil, fmt.Errorf("open log (start the servers that --log names, or set it to others): %w", err)
 		}
 		return log, nil, nil
 	}
-	opened, err := embedded.Open(stores.LogDir(s.config.Storage.Data), embedded.Options{
-		SegmentBytes: int64(s.config.Storage.SegmentBytes), Logger: s.logger, Clock: s.clock.Now,
-		Flushed: s.metrics.FlushObserved,
+	opened, err := embedded.Open(stores.LogDir(s.Config.Storage.Data), embedded.Options{
+		SegmentBytes: int64(s.Config.Storage.SegmentBytes), Logger: s.Logger, Clock: s.Clock.Now,
+		Flushed: s.Metrics.FlushObserved,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("open log (set --data to a folder that this server alone may write): %w", err)
@@ -41,8 +41,8 @@ func (s *server) openLog(ctx context.Context) (log commands.Log, tails commands.
 
 func (s *server) logHooks() kurrentdb.Hooks {
 	return kurrentdb.Hooks{
-		Lost:          func(role string, _ error) { s.metrics.LogConnectionLost(role) },
-		Resubscribing: func(error, time.Duration) { s.metrics.LogResubscribed() },
-		LeftBehind:    s.metrics.LogCallsLeftBehind,
+		Lost:          func(role string, _ error) { s.Metrics.LogConnectionLost(role) },
+		Resubscribing: func(error, time.Duration) { s.Metrics.LogResubscribed() },
+		LeftBehind:    s.Metrics.LogCallsLeftBehind,
 	}
 }

@@ -9,14 +9,14 @@ import (
 
 // openNATS makes the process's one connection, if there is to be one. Servers that are away are no fault.
 func (s *server) openNATS() (err error) {
-	c := s.config.NATS
+	c := s.Config.NATS
 	if c.URL == "" {
 		return nil
 	}
-	health := s.health.Part("nats")
+	health := s.Health.Part("nats")
 	s.nats, err = nats.Connect(nats.Options{
 		URLs: c.URL.Reveal(), Name: "quipu " + s.node, CredentialsFile: c.Credentials, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key,
-		Random: s.clock.Jitter, Logger: s.logger, Changed: health.Set,
+		Random: s.Clock.Jitter, Logger: s.Logger, Changed: health.Set,
 	})
 	if err != nil {
 		return fmt.Errorf("NATS (see --nats and what goes with it): %w", err)

@@ -27,8 +27,8 @@ type nodesShown struct {
 func (s *server) nodes(c *fiber.Ctx) error {
 	out := nodesShown{Log: s.log.ID(), Node: s.node, Level: wire.Level}
 	if s.shared.members == nil {
-		now := s.clock.Now()
-		out.Nodes = []members.Node{{Incarnation: s.node, Name: s.nodeName(), Version: s.version, Level: wire.Level, State: members.StateLive, Since: s.began, Seen: now}}
+		now := s.Clock.Now()
+		out.Nodes = []members.Node{{Incarnation: s.node, Name: s.nodeName(), Version: s.Version, Level: wire.Level, State: members.StateLive, Since: s.began, Seen: now}}
 		return c.JSON(out)
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), nodesTimeout)

@@ -10,11 +10,11 @@ func (s *server) measureOwned() {
 	for _, r := range s.relays {
 		works = append(works, r.ID())
 	}
-	if topic := s.config.NATS.Intake; topic != "" {
+	if topic := s.Config.NATS.Intake; topic != "" {
 		works = append(works, "intake:"+topic)
 	}
 	for _, work := range works {
 		mine, _ := owned{s.members, s.node, work}.Owns()
-		s.metrics.Owned(work, mine)
+		s.Metrics.Owned(work, mine)
 	}
 }

@@ -40,11 +40,11 @@ func (r *relaying) close() error { return r.publisher.Close() }
 // openCheckpoints opens them where this node's are: in the data folder, or where all nodes' are. Without
 // relays and webhooks there are none.
 func (s *server) openCheckpoints(ctx context.Context) error {
-	if c := s.config; !c.Relay.NATS && !c.Relay.Kafka && c.Webhooks.File == "" {
+	if c := s.Config; !c.Relay.NATS && !c.Relay.Kafka && c.Webhooks.File == "" {
 		return nil
 	}
 	if s.shared.db == nil {
-		files, err := checkpoints.Open(filepath.Join(s.config.Storage.Data, stores.CheckpointsFolder), s.log.ID())
+		files, err := checkpoints.Open(filepath.Join(s.Config.Storage.Data, stores.CheckpointsFolder), s.log.ID())
 		if err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func (s *server) openBus(ctx context.Context) error {
 	if err := s.openNATS(); err != nil {
 		return err
 	}
-	c := s.config
+	c := s.Config
 	if c.Relay.NATS {
 		p, err := nats.NewPublisher(s.nats, nats.PublisherOptions{Suffix: relay.Name, Streams: nats.StreamOptions{
 			AgeMax: c.Relay.NATSAgeMax, BytesMax: int64(c.Relay.NATSBytesMax), Replicas: c.Relay.NATSReplicas,
@@ -102,27 +102,27 @@ func (s *server) openBus(ctx context.Context) error {
 
 func (s *server) addRelay(target string, p message.Publisher) (err error) {
 	r := &relaying{publisher: p}
-	health := s.health.Part("relay_" + target)
+	health := s.Health.Part("relay_" + target)
 	r.Relay, err = relay.New(relay.Deps{
-		Log: s.log.ID(), Open: stores.FollowLog(s.log), Checkpoints: s.checkpoints, Clock: s.clock, Publisher: p, Owns: s.owns,
+		Log: s.log.ID(), Open: stores.FollowLog(s.log), Checkpoints: s.checkpoints, Clock: s.Clock, Publisher: p, Owns: s.owns,
 	}, relay.Options{
-		Target: target, TopicPrefix: s.config.Relay.TopicPrefix, InFlight: s.config.Relay.InFlightMax, Random: s.clock.Jitter,
+		Target: target, TopicPrefix: s.Config.Relay.TopicPrefix, InFlight: s.Config.Relay.InFlightMax, Random: s.Clock.Jitter,
 		Hooks: relay.Hooks{
-			Retried: s.metrics.RelayRetried,
+			Retried: s.Metrics.RelayRetried,
 			Failed: func(target string, err error) {
-				s.metrics.RelayFailed(target)
-				s.logger.Warn("relay failed; it is tried again", "target", target, "error", err)
+				s.Metrics.RelayFailed(target)
+				s.Logger.Warn("relay failed; it is tried again", "target", target, "error", err)
 			},
 			LeftOut: func(target string, e *domain.Recorded, err error) {
-				s.logger.Error("relay left out a damaged event", "target", target, "stream", e.Stream, "revision", e.Revision, "position", uint64(e.Position), "error", err)
+				s.Logger.Error("relay left out a damaged event", "target", target, "stream", e.Stream, "revision", e.Revision, "position", uint64(e.Position), "error", err)
 			},
 			Reached: func(target string, at domain.Position, events int) {
-				s.metrics.RelayDone(target, events)
+				s.Metrics.RelayDone(target, events)
 				r.reached.Store(uint64(at))
 			},
 			Active: func(target string, active bool) {
 				r.active.Store(active)
-				s.logger.Info("relay", "target", target, "active", active)
+				s.Logger.Info("relay", "target", target, "active", active)
 			},
 			Ailing: func(target string, err error) { s.relayAils(health.Set, health.Err(), target, err) },
 		},
@@ -139,9 +139,9 @@ func (s *server) relayAils(set func(error), before error, target string, err err
 	set(err)
 	switch {
 	case err != nil && before == nil:
-		s.logger.Warn("relay cannot hand events on; it goes on trying", "target", target, "error", err)
+		s.Logger.Warn("relay cannot hand events on; it goes on trying", "target", target, "error", err)
 	case err == nil && before != nil:
-		s.logger.Info("relay hands events on again", "target", target)
+		s.Logger.Info("relay hands events on again", "target", target)
 	}
 }
 
@@ -169,7 +169,7 @@ func (s *server) measureRelays(ctx context.Context) {
 		if head, err := s.log.Head(ctx); err == nil && r.active.Load() {
 			behind = max(uint64(head), at) - at
 		}
-		s.metrics.FeedLag(r.ID(), behind, lagAge(ctx, s.log, domain.Position(at), behind, s.clock.Now()))
+		s.TellLag(ctx, s.log, r.ID(), domain.Position(at), behind)
 	}
 }
 

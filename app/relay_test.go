@@ -42,7 +42,7 @@ func TestRelay_FromARequestToTheTargets(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.run(ctx) }()
-	base := "http://" + s.listener.Addr().String()
+	base := "http://" + s.web.Listener.Addr().String()
 	get := func(path string) string {
 		r, err := http.Get(base + path)
 		if err != nil {

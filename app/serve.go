@@ -22,7 +22,7 @@ func Serve(ctx context.Context, c config.Config, version string, logger *slog.Lo
 		return err
 	}
 	if err := s.firstEndpoint(ctx, stdout); err != nil {
-		return errors.Join(err, s.listener.Close(), s.close())
+		return errors.Join(err, s.web.Listener.Close(), s.close())
 	}
 	return s.run(ctx)
 }

@@ -8,15 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"sync/atomic"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
 	natsgo "github.com/nats-io/nats.go"
 
+	"quipu/app/process"
 	"quipu/app/stores"
+	"quipu/app/web"
 	"quipu/commands"
 	"quipu/commands/node"
 	"quipu/commands/nodetypes"
@@ -24,15 +24,10 @@ import (
 	"quipu/eventbus"
 	"quipu/eventbus/intake"
 	"quipu/infra/backup"
-	"quipu/infra/clock"
 	"quipu/infra/config"
-	"quipu/infra/guard"
 	"quipu/infra/lifecycle"
-	"quipu/infra/listen"
 	"quipu/infra/nats/deltas"
 	"quipu/infra/outbound"
-	"quipu/infra/telemetry"
-	"quipu/infra/tracing"
 	"quipu/infra/vault"
 	"quipu/projections"
 	"quipu/readapi"
@@ -41,17 +36,11 @@ import (
 
 // server is the whole process: every adapter and every room, wired.
 type server struct {
-	config  config.Config
-	version string
-	logger  *slog.Logger
-	clock   clock.System
-	metrics *telemetry.Metrics
-	health  *telemetry.Health
-	tracer  *tracing.Tracer // nil: no spans are recorded
-	log     commands.Log
-	tails   commands.Tails // of log; nil if it has none
-	blobs   commands.Blobs
-	vault   *vault.Vault
+	process.Process
+	log   commands.Log
+	tails commands.Tails // of log; nil if it has none
+	blobs commands.Blobs
+	vault *vault.Vault
 	// node is this process's incarnation, which began then; members are those that share its log.
 	node     string
 	began    time.Time
@@ -78,21 +67,18 @@ type server struct {
 	sockets   *readapi.Sockets
 	live      *readapi.Live
 	agnt5     *agnt5.Sockets
-	app       *fiber.App
-	guard     *guard.Guard
-	failed    failures
+	web       *web.Server
 	// published is the position up to which the hub has handed events on.
 	published atomic.Uint64
 	// acknowledged is the highest position that a client of this node may know of.
 	acknowledged atomic.Uint64
 	// intake ends when the process is to stop: work that clients watch ends with it.
-	intake   context.Context
-	listener net.Listener
+	intake context.Context
 }
 
 // open opens the stores and builds everything. On an error what was opened is closed again.
 func open(ctx context.Context, c config.Config, version string, logger *slog.Logger) (_ *server, err error) {
-	s := &server{config: c, version: version, logger: logger, intake: ctx, metrics: telemetry.NewMetrics(version), health: telemetry.NewHealth()}
+	s := &server{Process: process.New(c, version, logger), intake: ctx}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -118,14 +104,14 @@ func open(ctx context.Context, c config.Config, version string, logger *slog.Log
 		return nil, err
 	}
 	s.buildApp()
-	if s.listener, err = listen.TCP(c.HTTP.Addr); err != nil {
-		return nil, fmt.Errorf("listen on %s (set --addr to a free address): %w", c.HTTP.Addr, err)
+	if err := s.web.Listen(); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
 func (s *server) openStores(ctx context.Context) error {
-	data := s.config.Storage.Data
+	data := s.Config.Storage.Data
 	if err := os.MkdirAll(data, 0o750); err != nil {
 		return fmt.Errorf("make data folder %s (set --data to a folder that can be written): %w", data, err)
 	}
@@ -153,51 +139,51 @@ func (s *server) openStores(ctx context.Context) error {
 }
 
 func (s *server) buildWriteSide() error {
-	c := s.config
+	c := s.Config
 	client, err := outbound.NewClient(outbound.Options{Allow: c.Outbound.Allow, AllowLoopback: c.LoopbackAllowed()})
 	if err != nil {
 		return fmt.Errorf("outbound client: %w", err)
 	}
-	if s.tracer != nil {
-		client.Transport = s.tracer.Transport(client.Transport)
+	if s.Tracer != nil {
+		client.Transport = s.Tracer.Transport(client.Transport)
 	}
 	log := seenLog{s.gated(s.traced(s.log)), &s.acknowledged}
 	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: processKeys(c)}
 	s.channels = commands.NewChannels(commands.ChannelDeps{
-		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock, Logger: s.logger, Shared: s.shared.members != nil,
+		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.Clock, IDs: s.Clock, Logger: s.Logger, Shared: s.shared.members != nil,
 	})
 	s.registry, err = node.NewRegistry(nodetypes.All(nodetypes.Deps{
-		Channels: s.channels, HTTP: client, ReplyBytesMax: int64(c.Outbound.ReplyBytesMax), Now: s.clock.Now,
+		Channels: s.channels, HTTP: client, ReplyBytesMax: int64(c.Outbound.ReplyBytesMax), Now: s.Clock.Now,
 		Model: nodetypes.Model{BaseURL: c.LLM.BaseURL, Key: c.LLM.APIKey.Reveal(), Name: c.LLM.Model},
 	})...)
 	if err != nil {
 		return err
 	}
-	s.effects = eventbus.NewEffects(c.Effects.Max, s.logger)
+	s.effects = eventbus.NewEffects(c.Effects.Max, s.Logger)
 	s.executor = commands.NewExecutor(commands.Deps{
 		Node: s.node, Members: s.members, Snapshots: s.snapshots(), Log: log, Tails: s.tails, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
 		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
-		Clock: s.clock, IDs: s.clock, Logger: s.logger, Hooks: s.executorHooks(), Tracer: s.executorTracer(),
+		Clock: s.Clock, IDs: s.Clock, Logger: s.Logger, Hooks: s.executorHooks(), Tracer: s.executorTracer(),
 	}, commands.Limits{
 		ActiveRunsMax: c.Runs.ActiveMax, PendingRunsMax: noneIfZero(c.Runs.PendingMax), SleepingRunsMax: noneIfZero(c.Runs.SleepingMax),
 		TaskTimeout: c.Effects.TaskTimeout,
 	})
 	s.definitions = commands.NewDefinitions(commands.DefinitionDeps{
-		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.clock, IDs: s.clock,
+		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.Clock, IDs: s.Clock,
 		Registry: s.registry, Starter: s.executor, Hooks: s.executorHooks(),
 	})
 	s.endpoints = commands.NewEndpoints(commands.EndpointDeps{
-		Log: log, Clock: s.clock, IDs: s.clock, Secret: s.clock.Secret, Hooks: s.executorHooks(),
+		Log: log, Clock: s.Clock, IDs: s.Clock, Secret: s.Clock.Secret, Hooks: s.executorHooks(),
 	})
 	return nil
 }
 
 func (s *server) buildReadSide() {
-	c := s.config
-	s.hub = eventbus.New(s.log, stores.FollowLog(s.log), s.clock, eventbus.Options{Hooks: s.hubHooks()})
-	s.sockets = readapi.NewSockets(s.clock, s.socketOptions())
+	c := s.Config
+	s.hub = eventbus.New(s.log, stores.FollowLog(s.log), s.Clock, eventbus.Options{Hooks: s.hubHooks()})
+	s.sockets = readapi.NewSockets(s.Clock, s.socketOptions())
 	s.live = readapi.NewLive(readapi.Deps{
-		Sockets: s.sockets, Log: s.log, Clock: s.clock, Payloads: s.payloads(),
+		Sockets: s.sockets, Log: s.log, Clock: s.Clock, Payloads: s.payloads(),
 		Readers: func(stream domain.StreamID, from domain.Revision, notify func()) readapi.Reader {
 			return s.hub.Reader(stream, from, notify)
 		},
@@ -220,16 +206,16 @@ func (s *server) run(ctx context.Context) error {
 		lifecycle.Member{Name: "channels", Run: func(_, work context.Context) error { return s.channels.Run(work, s.executor) }},
 		lifecycle.Member{Name: "executor", Run: s.runExecutor, Drain: s.executor.Drain},
 		lifecycle.Member{Name: "sockets", Drain: s.drainSockets},
-		lifecycle.Member{Name: "http", Start: s.started, Run: s.serveHTTP, Drain: s.drainHTTP},
+		lifecycle.Member{Name: "http", Start: s.started, Run: s.web.Serve, Drain: s.web.Drain},
 		// Stopped first: the others take over at once.
 		lifecycle.Member{Name: "ownership", Drain: s.disown},
 	)
-	group := lifecycle.New(lifecycle.Options{DrainTimeout: s.config.Process.DrainTimeout, Logger: s.logger}, members...)
+	group := lifecycle.New(lifecycle.Options{DrainTimeout: s.Config.Process.DrainTimeout, Logger: s.Logger}, members...)
 	defer context.AfterFunc(ctx, func() {
-		s.logger.Info("stopping; a second signal ends the process at once", "drain_timeout", s.config.Process.DrainTimeout)
+		s.Logger.Info("stopping; a second signal ends the process at once", "drain_timeout", s.Config.Process.DrainTimeout)
 	})()
 	err := group.Run(ctx)
-	s.logger.Info("stopped", "left_open", s.executor.Counts().Active)
+	s.Logger.Info("stopped", "left_open", s.executor.Counts().Active)
 	return err
 }
 
@@ -246,25 +232,9 @@ func (s *server) started(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	s.health.Started()
-	s.logger.Info("serving", "addr", s.listener.Addr().String(), "log", s.log.ID(), "node", s.executor.Node())
+	s.Health.Started()
+	s.Logger.Info("serving", "addr", s.web.Listener.Addr().String(), "log", s.log.ID(), "node", s.executor.Node())
 	return nil
-}
-
-func (s *server) serveHTTP(intake, _ context.Context) error {
-	stop := context.AfterFunc(intake, s.health.Draining)
-	defer stop()
-	return s.app.Listener(s.listener)
-}
-
-// drainHTTP ends serveHTTP, even one that has yet to begin: the framework's shutdown overlooks a
-// listener that it does not serve yet, so that it is closed here too.
-func (s *server) drainHTTP(ctx context.Context) error {
-	err := s.app.ShutdownWithContext(ctx)
-	if closed := s.listener.Close(); err == nil && !errors.Is(closed, net.ErrClosed) {
-		err = closed
-	}
-	return err
 }
 
 // close closes the stores; whatever was not opened is left out.

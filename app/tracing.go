@@ -2,10 +2,7 @@ package app
 
 import (
 	"context"
-	"strings"
 	"time"
-
-	"github.com/gofiber/fiber/v2"
 
 	"quipu/commands"
 	"quipu/domain/rawjson"
@@ -21,17 +18,17 @@ const tracesGrace = 3 * time.Second
 // buildTracing makes the tracer if there is a collector; otherwise it stays nil, and nothing below
 // costs more than looking at that.
 func (s *server) buildTracing(ctx context.Context) error {
-	c := s.config.Tracing
+	c := s.Config.Tracing
 	if !c.Enabled() {
 		return nil
 	}
 	spans := func(outcome string) func(int) {
-		return func(n int) { s.metrics.TraceSpans(outcome, n) }
+		return func(n int) { s.Metrics.TraceSpans(outcome, n) }
 	}
 	var err error
-	s.tracer, err = tracing.New(ctx, tracing.Options{
+	s.Tracer, err = tracing.New(ctx, tracing.Options{
 		Endpoint: c.Endpoint, Headers: c.HeaderValues(), Ratio: float64(c.Sample) / config.OTLPSampleWhole,
-		Service: "quipu", Version: s.version, Node: s.clock.NewID(), Now: s.clock.Now, Logger: s.logger,
+		Service: "quipu", Version: s.Version, Node: s.Clock.NewID(), Now: s.Clock.Now, Logger: s.Logger,
 		Ended: spans(telemetry.SpansEnded), Exported: spans(telemetry.SpansExported), Failed: spans(telemetry.SpansFailed),
 	})
 	return err
@@ -39,48 +36,31 @@ func (s *server) buildTracing(ctx context.Context) error {
 
 // closeTracing sends what waits. A collector that is away costs some spans and tracesGrace.
 func (s *server) closeTracing() {
-	if s.tracer == nil {
+	if s.Tracer == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.intake), tracesGrace)
 	defer cancel()
-	if err := s.tracer.Shutdown(ctx); err != nil {
-		s.logger.Warn("the last spans were not sent", "error", err)
+	if err := s.Tracer.Shutdown(ctx); err != nil {
+		s.Logger.Warn("the last spans were not sent", "error", err)
 	}
 }
 
 // traced makes the appends to a log spans.
 func (s *server) traced(log commands.Log) commands.Log {
-	if s.tracer == nil {
+	if s.Tracer == nil {
 		return log
 	}
-	return s.tracer.Log(log)
+	return s.Tracer.Log(log)
 }
 
 // executorTracer is the tracer as the executor takes it: nil if there is none.
 func (s *server) executorTracer() commands.Tracer {
-	if s.tracer == nil {
+	if s.Tracer == nil {
 		return nil
 	}
-	return s.tracer
+	return s.Tracer
 }
-
-// beginTrace begins the span of a request. What handlers take for the client's traceparent is that of
-// the span from here on.
-func (s *server) beginTrace(c *fiber.Ctx) tracing.Request {
-	if s.tracer == nil || strings.HasPrefix(c.Path(), "/health/") || c.Path() == "/metrics" {
-		return tracing.Request{}
-	}
-	r := s.tracer.Begin("request", c.Get(headerTraceparent))
-	if r.Traceparent == "" {
-		c.Request().Header.Del(headerTraceparent)
-	} else {
-		c.Request().Header.Set(headerTraceparent, r.Traceparent)
-	}
-	return r
-}
-
-const headerTraceparent = "Traceparent"
 
 // traceOf is the traceparent in the metadata of a message, which a client may send where it has no
 // headers; "" if there is none.
@@ -92,11 +72,11 @@ func traceOf(metadata []byte) string {
 	return wire.Traceparent(rawjson.Unquote(raw))
 }
 
-// beginMessage is beginTrace for a message of a socket.
+// beginMessage begins the span of a message of a socket.
 func (s *server) beginMessage(name string, metadata []byte) tracing.Request {
 	traceparent := traceOf(metadata)
-	if s.tracer == nil {
+	if s.Tracer == nil {
 		return tracing.Request{Traceparent: traceparent}
 	}
-	return s.tracer.Begin(name, traceparent)
+	return s.Tracer.Begin(name, traceparent)
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quipu/app/process"
 	"quipu/app/stores"
 	"quipu/commands"
 	"quipu/domain"
@@ -51,27 +52,27 @@ func (f freshness) Seen() domain.Position {
 }
 
 func (s *server) buildViews(ctx context.Context) (err error) {
-	if s.viewStore, err = stores.OpenViews(ctx, s.config, s.log); err != nil {
+	if s.viewStore, err = stores.OpenViews(ctx, s.Config, s.log); err != nil {
 		return fmt.Errorf("views: %w", err)
 	}
 	hooks := projections.Hooks{
-		Committed: s.metrics.ViewsCommitted,
-		Failed:    func(err error) { s.metrics.ViewsFailed(outcome(err)) },
-		Rebuilt:   func(time.Duration) { s.metrics.ViewsRebuilt() },
+		Committed: s.Metrics.ViewsCommitted,
+		Failed:    func(err error) { s.Metrics.ViewsFailed(process.Outcome(err)) },
+		Rebuilt:   func(time.Duration) { s.Metrics.ViewsRebuilt() },
 		Parked:    func(view.Parked) {}, // counted from the status, so that a rebuild can lower it
 	}
-	if s.tracer != nil {
-		hooks.Projected = s.tracer.Projected
+	if s.Tracer != nil {
+		hooks.Projected = s.Tracer.Projected
 	}
-	s.views = stores.NewRunner(s.viewStore, stores.ViewsFeed{Log: s.log}, s.viewsOwner(), s.config, s.logger, hooks)
+	s.views = stores.NewRunner(s.viewStore, stores.ViewsFeed{Log: s.log}, s.viewsOwner(), s.Config, s.Logger, hooks)
 	return nil
 }
 
 // measureViews says how far the views are behind the log at the moment of asking.
 func (s *server) measureViews(ctx context.Context) {
 	status := s.views.Status(ctx)
-	s.metrics.FeedLag("views", status.Lag, lagAge(ctx, s.log, status.Position, status.Lag, s.clock.Now()))
-	s.metrics.ViewsParked(status.Parked)
+	s.TellLag(ctx, s.log, "views", status.Position, status.Lag)
+	s.Metrics.ViewsParked(status.Parked)
 }
 
 // checkViews says what is wrong with the views. Commands and sockets do without them.

@@ -16,8 +16,8 @@ import (
 
 // registerViewsAdmin adds the routes behind quipu views rebuild and verify.
 func (s *server) registerViewsAdmin() {
-	s.app.Post("/admin/views/rebuild", s.streamViews(s.views.Rebuild))
-	s.app.Post("/admin/views/verify", s.streamViews(s.views.Verify))
+	s.web.App.Post("/admin/views/rebuild", s.streamViews(s.views.Rebuild))
+	s.web.App.Post("/admin/views/verify", s.streamViews(s.views.Verify))
 }
 
 // viewsLinesMax is how many lines wait for a slow client; the work then waits for it.
@@ -39,7 +39,7 @@ func (s *server) streamViews(work progress.Work) fiber.Handler {
 				return mine
 			}
 			// Work that is refused fails before it tells anything; what takes long must not look dead.
-			stop := s.clock.AfterFunc(viewsAnswerAfter, func() { answer(nil) })
+			stop := s.Clock.AfterFunc(viewsAnswerAfter, func() { answer(nil) })
 			defer stop()
 			send := func(l progress.Line) {
 				answer(nil)

@@ -48,7 +48,7 @@ func (p *posting) close() error {
 
 // openWebhooks reads the file of webhooks and builds what posts to them. The hub and the checkpoints are there.
 func (s *server) openWebhooks(ctx context.Context) error {
-	c := s.config
+	c := s.Config
 	entries, err := config.ReadWebhooks(c.Webhooks.File)
 	if err != nil || len(entries) == 0 {
 		return err
@@ -66,16 +66,16 @@ func (s *server) openWebhooks(ctx context.Context) error {
 		return fmt.Errorf("outbound client of webhooks: %w", err)
 	}
 	s.webhooks.ailing = map[string]string{}
-	health := s.health.Part("webhooks")
+	health := s.Health.Part("webhooks")
 	s.webhooks.Sender, err = webhooks.New(targets, webhooks.Deps{
-		Log: s.log, Checkpoints: s.checkpoints, Poison: list, Clock: s.clock, Client: client, WorkflowOf: s.hub.WorkflowOf,
-		Owns: s.owns, Random: s.clock.Jitter, Logger: s.logger,
+		Log: s.log, Checkpoints: s.checkpoints, Poison: list, Clock: s.Clock, Client: client, WorkflowOf: s.hub.WorkflowOf,
+		Owns: s.owns, Random: s.Clock.Jitter, Logger: s.Logger,
 		Render: func(_ context.Context, e *domain.Recorded) ([]byte, error) {
 			return cloudevent.Append(nil, s.log.ID(), e, nil)
 		},
 		Hooks: webhooks.Hooks{
-			Attempted: s.metrics.WebhookAttempted,
-			GaveUp:    func(name string) { s.metrics.Poisoned(webhookList(name)) },
+			Attempted: s.Metrics.WebhookAttempted,
+			GaveUp:    func(name string) { s.Metrics.Poisoned(webhookList(name)) },
 			Ailing:    func(name, what string) { health.Set(s.webhooks.ails(name, what)) },
 		},
 	}, webhooks.Options{AttemptsMax: c.Webhooks.AttemptsMax, Timeout: c.Webhooks.Timeout})
@@ -84,7 +84,7 @@ func (s *server) openWebhooks(ctx context.Context) error {
 
 func (s *server) openPoison(ctx context.Context) (poison.List, error) {
 	if s.shared.db == nil {
-		return files.Open(filepath.Join(s.config.Storage.Data, stores.PoisonFolder))
+		return files.Open(filepath.Join(s.Config.Storage.Data, stores.PoisonFolder))
 	}
 	list, err := pgpoison.Open(ctx, s.shared.db)
 	s.webhooks.list = list
@@ -162,7 +162,7 @@ func (s *server) measureWebhooks(ctx context.Context) {
 	}
 	head, err := s.log.Head(ctx)
 	for _, w := range states {
-		s.metrics.PoisonHolds(webhookList(w.Name), w.Poison)
+		s.Metrics.PoisonHolds(webhookList(w.Name), w.Poison)
 		if err != nil {
 			continue
 		}
@@ -170,6 +170,6 @@ func (s *server) measureWebhooks(ctx context.Context) {
 		if w.Active {
 			behind = max(uint64(head), uint64(w.Position)) - uint64(w.Position)
 		}
-		s.metrics.FeedLag(webhookList(w.Name), behind, lagAge(ctx, s.log, w.Position, behind, s.clock.Now()))
+		s.TellLag(ctx, s.log, webhookList(w.Name), w.Position, behind)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"quipu/apidoc"
+	"quipu/app/process"
 	"quipu/commands/intakehttp"
 	"quipu/domain"
 	"quipu/eventbus/poison"
@@ -79,10 +80,10 @@ type discardAsked struct {
 }
 
 func (s *server) registerWebhooksAdmin() {
-	s.app.Get("/admin/webhooks", s.listWebhooks)
-	s.app.Get("/admin/webhooks/:name/poison", s.listPoison)
-	s.app.Post("/admin/webhooks/:name/poison/replay", s.replayPoison)
-	s.app.Post("/admin/webhooks/:name/poison/discard", s.discardPoison)
+	s.web.App.Get("/admin/webhooks", s.listWebhooks)
+	s.web.App.Get("/admin/webhooks/:name/poison", s.listPoison)
+	s.web.App.Post("/admin/webhooks/:name/poison/replay", s.replayPoison)
+	s.web.App.Post("/admin/webhooks/:name/poison/discard", s.discardPoison)
 }
 
 func (s *server) listWebhooks(c *fiber.Ctx) error {
@@ -90,7 +91,7 @@ func (s *server) listWebhooks(c *fiber.Ctx) error {
 	if s.webhooks.Sender == nil {
 		return c.JSON(out)
 	}
-	ctx, cancel := context.WithTimeout(c.UserContext(), requestTimeout)
+	ctx, cancel := context.WithTimeout(c.UserContext(), process.RequestTimeout)
 	defer cancel()
 	states, err := s.webhooks.Status(ctx)
 	if err != nil {
@@ -122,7 +123,7 @@ func (s *server) listPoison(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.UserContext(), requestTimeout)
+	ctx, cancel := context.WithTimeout(c.UserContext(), process.RequestTimeout)
 	defer cancel()
 	list, err := sender.Poisoned(ctx, name, after, poisonPage)
 	if err != nil {
@@ -183,7 +184,7 @@ func (s *server) discardPoison(c *fiber.Ctx) error {
 	if at == 0 {
 		return domain.E(domain.KindUnprocessable, "", "", "is missing; name the one event that is not to be sent any more").WithField("/position").WithCode("INVALID_BODY")
 	}
-	ctx, cancel := context.WithTimeout(c.UserContext(), requestTimeout)
+	ctx, cancel := context.WithTimeout(c.UserContext(), process.RequestTimeout)
 	defer cancel()
 	if err := sender.Discard(ctx, name, at); err != nil {
 		return inPath(err)

@@ -66,7 +66,7 @@ func work(t *testing.T, c config.Config) *atWork {
 
 func (w *atWork) ask(method, path, body string) (int, string) {
 	w.t.Helper()
-	request, err := http.NewRequestWithContext(w.t.Context(), method, "http://"+w.s.listener.Addr().String()+path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(w.t.Context(), method, "http://"+w.s.web.Listener.Addr().String()+path, strings.NewReader(body))
 	require.NoError(w.t, err)
 	request.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(request)

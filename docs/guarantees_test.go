@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"quipu/app"
+	"quipu/app/web"
 	"quipu/commands"
 	"quipu/commands/expression"
 	"quipu/domain"
@@ -16,7 +16,6 @@ import (
 	"quipu/domain/workflow"
 	"quipu/eventbus"
 	"quipu/infra/embedded"
-	pgblobs "quipu/infra/postgres/blobs"
 	"quipu/infra/postgres/members"
 	"quipu/infra/telemetry"
 	"quipu/infra/tracing"
@@ -25,6 +24,8 @@ import (
 	"quipu/readapi"
 	"quipu/readapi/history"
 	"quipu/readapi/params"
+
+	pgblobs "quipu/infra/postgres/blobs"
 )
 
 // The table of bounds is a promise: a number changed in the code alone would make it a false one.
@@ -49,7 +50,7 @@ func TestGuarantees_BoundsEqualTheConstants(t *testing.T) {
 		"what a retry takes over":                                    fmt.Sprintf("%d MiB", commands.ReusedBytesMax>>20),
 		"messages of a channel that are looked through for a repeat": thousands(commands.MessageRepeatsMax),
 		"a timer":                    thousands(int(domain.TimerWaitMax/(24*time.Hour))) + " days",
-		"head of a request":          fmt.Sprintf("%d KiB", app.HeaderBytesMax>>10),
+		"head of a request":          fmt.Sprintf("%d KiB", web.HeaderBytesMax>>10),
 		"commits in the log's queue": fmt.Sprintf("two batches of %s appends or %d MiB", thousands(embedded.BatchAppendsDefault), embedded.BatchBytesDefault>>20),
 		"events held per followed workflow; of all of them": fmt.Sprintf("%d, %d KiB; %d MiB", eventbus.FeedEventsMax, eventbus.FeedBytesMax>>10, eventbus.FeedsBytesMax>>20),
 		"a socket's queue":                                          fmt.Sprintf("%d events", eventbus.QueueEventsDefault),

@@ -1,4 +1,4 @@
-package app
+package web
 
 import (
 	"sync"
@@ -47,13 +47,13 @@ func (f *failures) ask(what failure, now time.Time) (more int, tell bool) {
 
 // tellFailed writes a line about a request that was answered with a 5xx. Each fault of ours is told; of what a
 // part that is away makes fail one line a second and route.
-func (s *server) tellFailed(route string, status int, err error) {
+func (s *Server) tellFailed(route string, status int, err error) {
 	more := 0
 	if status != fiber.StatusInternalServerError {
 		var tell bool
-		if more, tell = s.failed.ask(failure{route, status}, s.clock.Now()); !tell {
+		if more, tell = s.failed.ask(failure{route, status}, s.Clock.Now()); !tell {
 			return
 		}
 	}
-	s.logger.Error("request failed", "route", route, "status", status, "error", err, "more_since_last_line", more)
+	s.Logger.Error("request failed", "route", route, "status", status, "error", err, "more_since_last_line", more)
 }

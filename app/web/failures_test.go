@@ -1,4 +1,4 @@
-package app
+package web
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"quipu/app/process"
 )
 
 // While a part is away lines come once a second and route, and say how many were left out; faults of ours are
@@ -17,7 +19,7 @@ import (
 func TestTellFailed_OncePerSecondAndRoute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		s := &server{logger: slog.New(slog.NewTextHandler(&out, nil))}
+		s := &Server{Process: process.Process{Logger: slog.New(slog.NewTextHandler(&out, nil))}}
 		away := errors.New("away")
 		lines := func() int { n := strings.Count(out.String(), "request failed"); return n }
 		for range 1000 {

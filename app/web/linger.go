@@ -1,4 +1,4 @@
-package app
+package web
 
 import (
 	"errors"
@@ -24,7 +24,7 @@ const (
 // A body or head that is too large is read to its end, within bounds, before the 413 or 431 goes out:
 // closing a connection with unread bytes resets it, and the client, still writing, would see a broken
 // pipe in place of the answer.
-func (s *server) answerError(c *fiber.Ctx, err error) error {
+func (s *Server) answerError(c *fiber.Ctx, err error) error {
 	var fe *fiber.Error
 	if errors.As(err, &fe) && (fe.Code == fiber.StatusRequestEntityTooLarge || fe.Code == fiber.StatusRequestHeaderFieldsTooLarge) {
 		s.readAway(c.Context().Conn())
@@ -32,11 +32,11 @@ func (s *server) answerError(c *fiber.Ctx, err error) error {
 	return readapi.ErrorHandler(c, err)
 }
 
-func (s *server) readAway(conn net.Conn) {
-	end := s.clock.Now().Add(lingerTimeout)
+func (s *Server) readAway(conn net.Conn) {
+	end := s.Clock.Now().Add(lingerTimeout)
 	waste := make([]byte, 64<<10)
 	for read := 0; read < lingerBytesMax; {
-		now := s.clock.Now()
+		now := s.Clock.Now()
 		if now.After(end) || conn.SetReadDeadline(now.Add(lingerIdle)) != nil {
 			break
 		}
