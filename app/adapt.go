@@ -25,9 +25,9 @@ type payloads struct {
 }
 
 func (s *server) payloads() payloads {
-	p := payloads{blobs: s.blobs}
+	p := payloads{blobs: s.node.Blobs}
 	if !s.Config.Sockets.MaskFrames {
-		p.revealer = &commands.Revealer{Log: s.log, Secrets: commands.Secrets{Vault: s.vault, Blobs: s.blobs}}
+		p.revealer = &commands.Revealer{Log: s.log, Secrets: commands.Secrets{Vault: s.node.Vault, Blobs: s.node.Blobs}}
 	}
 	return p
 }

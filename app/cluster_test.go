@@ -14,37 +14,9 @@ import (
 	"quipu/domain"
 	"quipu/domain/wire"
 	"quipu/infra/config"
-	"quipu/infra/memory"
 	"quipu/infra/postgres/members"
 	"quipu/infra/postgres/pgtest"
 )
-
-// While a cluster is upgraded nobody writes what the older nodes cannot read.
-func TestLevelLog_RefusesWhatNotAllNodesKnow(t *testing.T) {
-	level := 1
-	inner := memory.NewLog()
-	log := levelLog{inner, func() int { return level }}
-	batch := func(types ...string) (events []domain.Pending) {
-		for i, typ := range types {
-			events = append(events, domain.Pending{ID: domain.EventID{byte(i + 1)}, Type: typ, Data: []byte("{}"), Metadata: []byte("{}")})
-		}
-		return events
-	}
-	_, err := log.Append(t.Context(), "run-1", domain.NoStream, batch(wire.RunStarted))
-	require.NoError(t, err)
-	_, err = log.Append(t.Context(), "run-2", domain.NoStream, batch(wire.RunStarted, "run.from_the_future.v9"))
-	require.ErrorIs(t, err, domain.ErrUnavailable)
-	require.ErrorContains(t, err, "not all nodes can read it")
-	level = 0 // as if today's types were of a later level than the one in force
-	_, err = log.Append(t.Context(), "run-3", domain.NoStream, batch(wire.RunCompleted))
-	require.ErrorIs(t, err, domain.ErrUnavailable, "what a run needs itself is tried again; it is not put aside")
-	var e *domain.Error
-	require.ErrorAs(t, err, &e)
-	require.Equal(t, members.CodeLevelTooLow, e.Code)
-	head, err := inner.Head(t.Context())
-	require.NoError(t, err)
-	require.EqualValues(t, 1, head, "nothing of what was refused is written")
-}
 
 // Nodes of one cluster share keys and blobs, with the same master key; another one is refused.
 func TestServer_SharesKeysAndBlobs(t *testing.T) {
@@ -55,7 +27,7 @@ func TestServer_SharesKeysAndBlobs(t *testing.T) {
 		s, err := open(t.Context(), c, testVersion, slog.New(slog.DiscardHandler))
 		if err == nil {
 			t.Cleanup(func() {
-				require.NoError(t, s.leave(t.Context()))
+				require.NoError(t, s.node.Leave(t.Context()))
 				require.NoError(t, s.web.Listener.Close())
 				require.NoError(t, s.close())
 			})
@@ -68,17 +40,17 @@ func TestServer_SharesKeysAndBlobs(t *testing.T) {
 	master := filepath.Join(dir, stores.KeysFolder, "master.key")
 	b, err := start(t.TempDir(), master)
 	require.NoError(t, err)
-	require.NotEqual(t, a.node, b.node)
-	require.Equal(t, a.node, a.executor.Node())
+	require.NotEqual(t, a.node.ID, b.node.ID)
+	require.Equal(t, a.node.ID, a.executor.Node())
 
-	sealed, err := a.vault.Seal(t.Context(), "run-1", "s1", []byte("secret"))
+	sealed, err := a.node.Vault.Seal(t.Context(), "run-1", "s1", []byte("secret"))
 	require.NoError(t, err)
-	plain, err := b.vault.Open(t.Context(), "run-1", "s1", sealed)
+	plain, err := b.node.Vault.Open(t.Context(), "run-1", "s1", sealed)
 	require.NoError(t, err)
 	require.Equal(t, "secret", string(plain))
-	name, err := a.blobs.Put(t.Context(), []byte("payload"))
+	name, err := a.node.Blobs.Put(t.Context(), []byte("payload"))
 	require.NoError(t, err)
-	content, err := b.blobs.Get(t.Context(), name)
+	content, err := b.node.Blobs.Get(t.Context(), name)
 	require.NoError(t, err)
 	require.Equal(t, "payload", string(content))
 	_, err = os.Stat(stores.BlobsDir(dir))
@@ -87,15 +59,15 @@ func TestServer_SharesKeysAndBlobs(t *testing.T) {
 	require.Contains(t, string(a.Health.Ready(t.Context()).JSON()), `"keys":{"status":"ok"}`)
 
 	// They have a log each here: they are no members of each other.
-	nodes, _ := a.members.Live()
-	require.Equal(t, commands.Nodes{Owners: []string{a.node}, Alive: []string{a.node}}, nodes)
-	require.NoError(t, a.disown(t.Context()))
+	nodes, _ := a.node.Members.Live()
+	require.Equal(t, commands.Nodes{Owners: []string{a.node.ID}, Alive: []string{a.node.ID}}, nodes)
+	require.NoError(t, a.node.Disown(t.Context()))
 
 	status, _, body := get(t, a, "/admin/nodes")
 	require.Equal(t, 200, status)
 	var shown nodesShown
 	require.NoError(t, json.Unmarshal(body, &shown))
-	require.Equal(t, a.node, shown.Node)
+	require.Equal(t, a.node.ID, shown.Node)
 	require.Len(t, shown.Nodes, 1)
 	require.Equal(t, members.StateDraining, shown.Nodes[0].State)
 
@@ -109,33 +81,6 @@ func TestServer_SharesKeysAndBlobs(t *testing.T) {
 	require.ErrorContains(t, err, "--master-key-file")
 }
 
-// Exactly one of the nodes does a thing, also while the last of them drains.
-func TestOwned_OneNodeWhateverHappens(t *testing.T) {
-	town := memory.NewMembers("a", "b", "c")
-	owner := func() (all string) {
-		for _, n := range []string{"a", "b", "c"} {
-			if mine, _ := (owned{town, n, viewsProjector}).Owns(); mine {
-				all += n
-			}
-		}
-		return all
-	}
-	first := owner()
-	require.Len(t, first, 1)
-	town.Drain(first)
-	second := owner()
-	require.Len(t, second, 1)
-	require.NotEqual(t, first, second)
-	for _, n := range []string{"a", "b", "c"} {
-		town.Drain(n)
-	}
-	require.Equal(t, first, owner())
-	_, changed := (owned{town, "a", viewsProjector}).Owns()
-	town.Leave(first)
-	<-changed
-	require.Len(t, owner(), 1)
-}
-
 // A server that is alone answers, too.
 func TestNodes_Alone(t *testing.T) {
 	s := testServer(t)
@@ -145,5 +90,5 @@ func TestNodes_Alone(t *testing.T) {
 	require.NoError(t, json.Unmarshal(body, &shown))
 	require.Equal(t, wire.Level, shown.Level)
 	require.Len(t, shown.Nodes, 1)
-	require.Equal(t, s.node, shown.Nodes[0].Incarnation)
+	require.Equal(t, s.node.ID, shown.Nodes[0].Incarnation)
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 
-	"quipu/commands"
 	"quipu/infra/postgres"
 	"quipu/projections"
 )
@@ -11,27 +10,9 @@ import (
 // viewsProjector is what the nodes share out: who projects the views that all of them read.
 const viewsProjector = "projector:views"
 
-// owned tells whether this node owns a thing that exactly one node is to do, and that does no harm when two
-// do it for a moment. While all nodes drain, one of them still does it.
-type owned struct {
-	members commands.Members
-	node    string
-	id      string
-}
-
-// Owns implements projections.Owner.
-func (o owned) Owns() (bool, <-chan struct{}) {
-	nodes, changed := o.members.Live()
-	among := nodes.Owners
-	if len(among) == 0 {
-		among = nodes.Alive
-	}
-	return commands.Owner(among, o.id) == o.node, changed
-}
-
 // sharedViews are views that other nodes keep, too; nil if there are none.
 func (s *server) sharedViews() *postgres.Views {
-	if s.shared.members == nil {
+	if !s.node.Shared() {
 		return nil
 	}
 	views, _ := s.viewStore.(*postgres.Views)
@@ -43,7 +24,7 @@ func (s *server) viewsOwner() projections.Owner {
 	if s.sharedViews() == nil {
 		return nil
 	}
-	return owned{s.members, s.node, viewsProjector}
+	return s.node.Work(viewsProjector)
 }
 
 // listenViews lets the runner look at once when another node has moved the rows.

@@ -15,7 +15,7 @@ import (
 func (s *server) registerHistory() {
 	routes := history.New(history.Deps{
 		Views: heeded{s.viewStore, s.views.Damaged}, Freshness: freshness{s.views, &s.acknowledged, &s.published},
-		Log: s.log, Blobs: s.blobs, Definitions: storedWorkflows{s.definitions}, Payloads: s.payloads(),
+		Log: s.log, Blobs: s.node.Blobs, Definitions: storedWorkflows{s.definitions}, Payloads: s.payloads(),
 	}, history.Options{
 		ListsMax: s.Config.Views.ReadersMax, ReadTimeout: s.Config.Views.ReadTimeout,
 		InlineBytesMax: s.Config.Sockets.FrameInlineBytesMax,

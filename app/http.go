@@ -33,7 +33,7 @@ func (s *server) buildApp() {
 	(&intakehttp.NodeTypes{Registry: s.registry}).Register(app)
 	endpoints := &intakehttp.Endpoints{Endpoints: s.endpoints, LogID: s.log.ID(), Timeout: process.RequestTimeout}
 	endpoints.Register(app)
-	readapi.RegisterBlobs(app, s.blobs)
+	readapi.RegisterBlobs(app, s.node.Blobs)
 	s.registerHistory()
 	s.registerViewsAdmin()
 	s.registerWebhooksAdmin()
@@ -66,13 +66,7 @@ func (s *server) addChecks() {
 		return err
 	})
 	s.Health.AddAdvice("views", 0, s.checkViews)
-	if s.shared.keys != nil {
-		// The lease may be renewed on a connection of its own while starts with secrets get none.
-		s.Health.AddAdvice("keys", 0, func(ctx context.Context) error {
-			_, err := s.shared.keys.Used(ctx)
-			return err
-		})
-	}
+	s.node.AddChecks()
 	s.Health.AddReady("runs", 0, func(context.Context) error {
 		if n := s.executor.Counts(); n.Pending >= s.Config.Runs.PendingMax && s.Config.Runs.PendingMax > 0 {
 			return domain.E(domain.KindExhausted, "", "", strconv.Itoa(n.Pending)+" runs wait, no more are taken")

@@ -58,7 +58,7 @@ func (s *server) openIntake() error {
 			return intake.Command{Name: c.Name, Key: c.Key, Do: c.Do}, err
 		},
 		Passing: intakebus.Passing,
-		Owns:    func() (bool, <-chan struct{}) { return s.owns("intake:" + topic) },
+		Owns:    func() (bool, <-chan struct{}) { return s.node.Owns("intake:" + topic) },
 		Clock:   s.Clock, Random: s.Clock.Jitter, Logger: s.Logger,
 		Hooks: intake.Hooks{
 			Handled: s.Metrics.IntakeHandled, Retried: s.Metrics.IntakeRetried, Ailing: health.Set,
@@ -83,7 +83,7 @@ func (s *server) openDeltas() {
 		return
 	}
 	s.deltas = deltas.New(s.nats, deltas.Options{
-		Prefix: s.Config.NATS.Deltas, Node: s.node,
+		Prefix: s.Config.NATS.Deltas, Node: s.node.ID,
 		Followed: func(runID string) bool { return s.hub.Followed(commands.RunStream(runID)) },
 		Tell:     s.tellDelta,
 		Hooks: deltas.Hooks{

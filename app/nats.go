@@ -15,7 +15,7 @@ func (s *server) openNATS() (err error) {
 	}
 	health := s.Health.Part("nats")
 	s.nats, err = nats.Connect(nats.Options{
-		URLs: c.URL.Reveal(), Name: "quipu " + s.node, CredentialsFile: c.Credentials, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key,
+		URLs: c.URL.Reveal(), Name: "quipu " + s.node.ID, CredentialsFile: c.Credentials, CAFile: c.CA, CertFile: c.Cert, KeyFile: c.Key,
 		Random: s.Clock.Jitter, Logger: s.Logger, Changed: health.Set,
 	})
 	if err != nil {
@@ -29,6 +29,9 @@ func (s *server) closeBus() error {
 	var errs []error
 	for _, r := range s.relays {
 		errs = append(errs, r.close())
+	}
+	if s.checkpointPool != nil {
+		s.checkpointPool.Close()
 	}
 	if s.nats != nil {
 		s.nats.Close()

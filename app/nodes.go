@@ -8,7 +8,6 @@ import (
 
 	"quipu/apidoc"
 	"quipu/domain"
-	"quipu/domain/wire"
 	"quipu/infra/postgres/members"
 )
 
@@ -25,20 +24,13 @@ type nodesShown struct {
 
 // nodes answers who shares this node's log.
 func (s *server) nodes(c *fiber.Ctx) error {
-	out := nodesShown{Log: s.log.ID(), Node: s.node, Level: wire.Level}
-	if s.shared.members == nil {
-		now := s.Clock.Now()
-		out.Nodes = []members.Node{{Incarnation: s.node, Name: s.nodeName(), Version: s.Version, Level: wire.Level, State: members.StateLive, Since: s.began, Seen: now}}
-		return c.JSON(out)
-	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), nodesTimeout)
 	defer cancel()
-	var err error
-	if out.Nodes, err = s.shared.members.List(ctx); err != nil {
+	all, level, err := s.node.List(ctx)
+	if err != nil {
 		return err
 	}
-	out.Level = s.shared.members.Level()
-	return c.JSON(out)
+	return c.JSON(nodesShown{Log: s.log.ID(), Node: s.node.ID, Level: level, Nodes: all})
 }
 
 // nodesOperation describes GET /admin/nodes.

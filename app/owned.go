@@ -14,7 +14,7 @@ func (s *server) measureOwned() {
 		works = append(works, "intake:"+topic)
 	}
 	for _, work := range works {
-		mine, _ := owned{s.members, s.node, work}.Owns()
+		mine, _ := s.node.Work(work).Owns()
 		s.Metrics.Owned(work, mine)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"quipu/app/stores"
-	"quipu/commands"
 	"quipu/domain"
 	"quipu/eventbus"
 	"quipu/eventbus/relay"
@@ -43,7 +42,7 @@ func (s *server) openCheckpoints(ctx context.Context) error {
 	if c := s.Config; !c.Relay.NATS && !c.Relay.Kafka && c.Webhooks.File == "" {
 		return nil
 	}
-	if s.shared.db == nil {
+	if s.node.DB == nil {
 		files, err := checkpoints.Open(filepath.Join(s.Config.Storage.Data, stores.CheckpointsFolder), s.log.ID())
 		if err != nil {
 			return err
@@ -51,11 +50,11 @@ func (s *server) openCheckpoints(ctx context.Context) error {
 		s.checkpoints = files
 		return nil
 	}
-	pool, err := s.shared.db.NewPool(ctx, "checkpoints", cluster.PoolOptions{Max: checkpointConnections, Timeout: pgcheckpoints.TimeoutDefault})
+	pool, err := s.node.DB.NewPool(ctx, "checkpoints", cluster.PoolOptions{Max: checkpointConnections, Timeout: pgcheckpoints.TimeoutDefault})
 	if err != nil {
 		return err
 	}
-	s.shared.checkpoints = pool
+	s.checkpointPool = pool
 	table, err := pgcheckpoints.New(pool.Pool, s.log.ID(), pgcheckpoints.Options{})
 	if err != nil {
 		return err
@@ -87,7 +86,7 @@ func (s *server) openBus(ctx context.Context) error {
 	if c.Relay.Kafka {
 		p, err := kafka.NewPublisher(kafka.Options{
 			Brokers: c.Kafka.Brokers, User: c.Kafka.User, Password: c.Kafka.Password.Reveal(), TLS: c.Kafka.TLS, CAFile: c.Kafka.CA,
-			Partitions: c.Relay.KafkaPartitions, ClientID: "quipu-" + s.node,
+			Partitions: c.Relay.KafkaPartitions, ClientID: "quipu-" + s.node.ID,
 			Key: func(m *message.Message) string { return m.Metadata[relay.MetadataPartitionKey] },
 		})
 		if err != nil {
@@ -104,7 +103,7 @@ func (s *server) addRelay(target string, p message.Publisher) (err error) {
 	r := &relaying{publisher: p}
 	health := s.Health.Part("relay_" + target)
 	r.Relay, err = relay.New(relay.Deps{
-		Log: s.log.ID(), Open: stores.FollowLog(s.log), Checkpoints: s.checkpoints, Clock: s.Clock, Publisher: p, Owns: s.owns,
+		Log: s.log.ID(), Open: stores.FollowLog(s.log), Checkpoints: s.checkpoints, Clock: s.Clock, Publisher: p, Owns: s.node.Owns,
 	}, relay.Options{
 		Target: target, TopicPrefix: s.Config.Relay.TopicPrefix, InFlight: s.Config.Relay.InFlightMax, Random: s.Clock.Jitter,
 		Hooks: relay.Hooks{
@@ -143,12 +142,6 @@ func (s *server) relayAils(set func(error), before error, target string, err err
 	case err == nil && before != nil:
 		s.Logger.Info("relay hands events on again", "target", target)
 	}
-}
-
-// owns reports whether this node is to do what id names, and when that should be asked again.
-func (s *server) owns(id string) (mine bool, changed <-chan struct{}) {
-	nodes, changed := s.members.Live()
-	return commands.Owner(nodes.Owners, id) == s.node, changed
 }
 
 // relayMembers are the relays as parts of the process. They stop early: what they do not hand on waits in the

@@ -10,10 +10,10 @@ import (
 	"log/slog"
 	"os"
 	"sync/atomic"
-	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
+	"quipu/app/nodes"
 	"quipu/app/process"
 	"quipu/app/stores"
 	"quipu/app/web"
@@ -28,7 +28,7 @@ import (
 	"quipu/infra/lifecycle"
 	"quipu/infra/nats/deltas"
 	"quipu/infra/outbound"
-	"quipu/infra/vault"
+	"quipu/infra/postgres/cluster"
 	"quipu/projections"
 	"quipu/readapi"
 	"quipu/readapi/agnt5"
@@ -37,26 +37,22 @@ import (
 // server is the whole process: every adapter and every room, wired.
 type server struct {
 	process.Process
-	log   commands.Log
-	tails commands.Tails // of log; nil if it has none
-	blobs commands.Blobs
-	vault *vault.Vault
-	// node is this process's incarnation, which began then; members are those that share its log.
-	node     string
-	began    time.Time
-	members  commands.Members
-	shared   shared
+	log      commands.Log
+	tails    commands.Tails // of log; nil if it has none
+	node     *nodes.Node
 	registry *node.Registry
 	effects  *eventbus.Effects
 	// checkpoints say how far those have come who hand recorded events on.
 	checkpoints eventbus.Checkpoints
-	nats        *natsgo.Conn // nil without --nats; everything on NATS shares it
-	relays      []*relaying
-	webhooks    posting
-	commandsIn  *intake.Intake
-	deltas      *deltas.Bus
-	executor    *commands.Executor
-	channels    *commands.Channels
+	// checkpointPool is theirs, nil for a node that is alone.
+	checkpointPool *cluster.Pool
+	nats           *natsgo.Conn // nil without --nats; everything on NATS shares it
+	relays         []*relaying
+	webhooks       posting
+	commandsIn     *intake.Intake
+	deltas         *deltas.Bus
+	executor       *commands.Executor
+	channels       *commands.Channels
 	// definitions are the stored workflows.
 	definitions *commands.Definitions
 	// endpoints are the places that workflows are reached at, with their keys.
@@ -87,6 +83,7 @@ func open(ctx context.Context, c config.Config, version string, logger *slog.Log
 	if err := s.buildTracing(ctx); err != nil {
 		return nil, err
 	}
+	s.node = nodes.New(s.Process)
 	if err := s.openStores(ctx); err != nil {
 		return nil, err
 	}
@@ -129,13 +126,13 @@ func (s *server) openStores(ctx context.Context) error {
 		return fmt.Errorf("read the log's head: %w", err)
 	}
 	raise(&s.acknowledged, head)
-	if err := s.openKeysAndBlobs(ctx); err != nil {
+	if err := s.node.OpenKeysAndBlobs(ctx); err != nil {
 		return err
 	}
 	if err := backup.Opened(data); err != nil {
 		return err
 	}
-	return s.joinCluster(ctx)
+	return s.node.Join(ctx, s.log.ID())
 }
 
 func (s *server) buildWriteSide() error {
@@ -147,10 +144,10 @@ func (s *server) buildWriteSide() error {
 	if s.Tracer != nil {
 		client.Transport = s.Tracer.Transport(client.Transport)
 	}
-	log := seenLog{s.gated(s.traced(s.log)), &s.acknowledged}
-	secrets := commands.Secrets{Vault: s.vault, Blobs: s.blobs, Process: processKeys(c)}
+	log := seenLog{s.node.Gated(s.traced(s.log)), &s.acknowledged}
+	secrets := commands.Secrets{Vault: s.node.Vault, Blobs: s.node.Blobs, Process: processKeys(c)}
 	s.channels = commands.NewChannels(commands.ChannelDeps{
-		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.Clock, IDs: s.Clock, Logger: s.Logger, Shared: s.shared.members != nil,
+		Log: log, Blobs: s.node.Blobs, Secrets: secrets, Clock: s.Clock, IDs: s.Clock, Logger: s.Logger, Shared: s.node.Shared(),
 	})
 	s.registry, err = node.NewRegistry(nodetypes.All(nodetypes.Deps{
 		Channels: s.channels, HTTP: client, ReplyBytesMax: int64(c.Outbound.ReplyBytesMax), Now: s.Clock.Now,
@@ -161,15 +158,15 @@ func (s *server) buildWriteSide() error {
 	}
 	s.effects = eventbus.NewEffects(c.Effects.Max, s.Logger)
 	s.executor = commands.NewExecutor(commands.Deps{
-		Node: s.node, Members: s.members, Snapshots: s.snapshots(), Log: log, Tails: s.tails, Blobs: s.blobs, Secrets: secrets, Effects: s.effects,
-		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.blobs},
+		Node: s.node.ID, Members: s.node.Members, Snapshots: s.node.Snapshots(), Log: log, Tails: s.tails, Blobs: s.node.Blobs, Secrets: secrets, Effects: s.effects,
+		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.node.Blobs},
 		Clock: s.Clock, IDs: s.Clock, Logger: s.Logger, Hooks: s.executorHooks(), Tracer: s.executorTracer(),
 	}, commands.Limits{
 		ActiveRunsMax: c.Runs.ActiveMax, PendingRunsMax: noneIfZero(c.Runs.PendingMax), SleepingRunsMax: noneIfZero(c.Runs.SleepingMax),
 		TaskTimeout: c.Effects.TaskTimeout,
 	})
 	s.definitions = commands.NewDefinitions(commands.DefinitionDeps{
-		Log: log, Blobs: s.blobs, Secrets: secrets, Clock: s.Clock, IDs: s.Clock,
+		Log: log, Blobs: s.node.Blobs, Secrets: secrets, Clock: s.Clock, IDs: s.Clock,
 		Registry: s.registry, Starter: s.executor, Hooks: s.executorHooks(),
 	})
 	s.endpoints = commands.NewEndpoints(commands.EndpointDeps{
@@ -195,7 +192,7 @@ func (s *server) run(ctx context.Context) error {
 	members := []lifecycle.Member{
 		{Name: "stores", Close: s.close},
 		s.portMember(false),
-		{Name: "members", Run: s.runMembers, Drain: s.leave},
+		{Name: "members", Run: s.node.Run, Drain: s.node.Leave},
 		{Name: "views", Run: func(_, work context.Context) error { return s.views.Run(work) }},
 		{Name: "views notifications", Run: s.listenViews},
 		{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
@@ -208,7 +205,7 @@ func (s *server) run(ctx context.Context) error {
 		lifecycle.Member{Name: "sockets", Drain: s.drainSockets},
 		lifecycle.Member{Name: "http", Start: s.started, Run: s.web.Serve, Drain: s.web.Drain},
 		// Stopped first: the others take over at once.
-		lifecycle.Member{Name: "ownership", Drain: s.disown},
+		lifecycle.Member{Name: "ownership", Drain: s.node.Disown},
 	)
 	group := lifecycle.New(lifecycle.Options{DrainTimeout: s.Config.Process.DrainTimeout, Logger: s.Logger}, members...)
 	defer context.AfterFunc(ctx, func() {
@@ -244,10 +241,9 @@ func (s *server) close() error {
 	if s.viewStore != nil {
 		errs = append(errs, s.viewStore.Close())
 	}
-	if s.vault != nil {
-		errs = append(errs, s.vault.Close())
+	if s.node != nil {
+		errs = append(errs, s.node.Close())
 	}
-	errs = append(errs, s.shared.close()...)
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
 	}

@@ -69,7 +69,7 @@ func (s *server) openWebhooks(ctx context.Context) error {
 	health := s.Health.Part("webhooks")
 	s.webhooks.Sender, err = webhooks.New(targets, webhooks.Deps{
 		Log: s.log, Checkpoints: s.checkpoints, Poison: list, Clock: s.Clock, Client: client, WorkflowOf: s.hub.WorkflowOf,
-		Owns: s.owns, Random: s.Clock.Jitter, Logger: s.Logger,
+		Owns: s.node.Owns, Random: s.Clock.Jitter, Logger: s.Logger,
 		Render: func(_ context.Context, e *domain.Recorded) ([]byte, error) {
 			return cloudevent.Append(nil, s.log.ID(), e, nil)
 		},
@@ -83,10 +83,10 @@ func (s *server) openWebhooks(ctx context.Context) error {
 }
 
 func (s *server) openPoison(ctx context.Context) (poison.List, error) {
-	if s.shared.db == nil {
+	if s.node.DB == nil {
 		return files.Open(filepath.Join(s.Config.Storage.Data, stores.PoisonFolder))
 	}
-	list, err := pgpoison.Open(ctx, s.shared.db)
+	list, err := pgpoison.Open(ctx, s.node.DB)
 	s.webhooks.list = list
 	return list, err
 }
