@@ -94,10 +94,10 @@ func (s *server) executorHooks() commands.Hooks {
 func (s *server) hubHooks() eventbus.Hooks {
 	return eventbus.Hooks{
 		Published: func(_ int, position domain.Position) {
-			s.published.Store(uint64(position))
+			s.seen.Publish(position)
 			s.webhooks.wake()
 		},
-		Connected: func(after domain.Position) { s.published.Store(uint64(after)) },
+		Connected: s.seen.Publish,
 		Lagged:    s.Metrics.SlowReader,
 		Disconnected: func(err error, retryIn time.Duration) {
 			s.Logger.Warn("feed lost its subscription to the log", "error", err, "retry_in", retryIn)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quipu/app/process"
+	"quipu/app/views"
 	"quipu/commands"
 	"quipu/domain"
 	"quipu/domain/endpoint"
@@ -18,15 +19,15 @@ import (
 
 // registerAGNT5 serves /ws: executions started, followed and cancelled by messages (contract S1).
 func (s *server) registerAGNT5() {
-	views := named{heeded{s.viewStore, s.views.Damaged}, freshness{s.views, &s.acknowledged, &s.published}}
+	lists := named{s.views.Rows(), s.views.Freshness()}
 	s.agnt5 = agnt5.New(agnt5.Deps{
 		Log: s.log, Clock: s.Clock, Payloads: s.payloads(), Endpoints: s.endpoints,
 		Readers: func(stream domain.StreamID, from domain.Revision, notify func()) readapi.Reader {
 			return s.hub.Reader(stream, from, notify)
 		},
 		Executions: invocations{
-			start: commands.NewInvocations(commands.InvocationDeps{Definitions: s.definitions, Workflows: views, Clock: s.Clock}),
-			runs:  s.executor, views: views, begin: s.beginMessage,
+			start: commands.NewInvocations(commands.InvocationDeps{Definitions: s.definitions, Workflows: lists, Clock: s.Clock}),
+			runs:  s.executor, views: lists, begin: s.beginMessage,
 		},
 	}, agnt5.Options{
 		Frames: agnt5.FrameOptions{FrameInlineBytesMax: s.Config.Sockets.FrameInlineBytesMax, Link: executionLink},
@@ -98,7 +99,7 @@ func (i invocations) Unfinished(ctx context.Context, _ endpoint.Created, connect
 // named looks up in the views what messages name.
 type named struct {
 	rows history.Views
-	freshness
+	views.Freshness
 }
 
 // viewsWait is how long a message waits for the views.

@@ -14,7 +14,7 @@ import (
 // registerHistory serves what happened: by id from the log, lists from the views.
 func (s *server) registerHistory() {
 	routes := history.New(history.Deps{
-		Views: heeded{s.viewStore, s.views.Damaged}, Freshness: freshness{s.views, &s.acknowledged, &s.published},
+		Views: s.views.Rows(), Freshness: s.views.Freshness(),
 		Log: s.log, Blobs: s.node.Blobs, Definitions: storedWorkflows{s.definitions}, Payloads: s.payloads(),
 	}, history.Options{
 		ListsMax: s.Config.Views.ReadersMax, ReadTimeout: s.Config.Views.ReadTimeout,

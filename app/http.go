@@ -47,12 +47,12 @@ func (s *server) buildApp() {
 
 // measureLag says how far the hub is behind the log at the moment of asking.
 func (s *server) measureLag(c *fiber.Ctx) error {
-	published := s.published.Load()
+	published := s.seen.Published()
 	if head, err := s.log.Head(c.UserContext()); err == nil {
-		behind := max(uint64(head), published) - published
-		s.TellLag(c.UserContext(), s.log, "sockets", domain.Position(published), behind)
+		behind := uint64(max(head, published) - published)
+		s.TellLag(c.UserContext(), s.log, "sockets", published, behind)
 	}
-	s.measureViews(c.UserContext())
+	s.views.Measure(c.UserContext())
 	s.measureRelays(c.UserContext())
 	s.measureWebhooks(c.UserContext())
 	s.measureOwned()
@@ -65,7 +65,7 @@ func (s *server) addChecks() {
 		_, err := s.log.Head(ctx)
 		return err
 	})
-	s.Health.AddAdvice("views", 0, s.checkViews)
+	s.Health.AddAdvice("views", 0, s.views.Check)
 	s.node.AddChecks()
 	s.Health.AddReady("runs", 0, func(context.Context) error {
 		if n := s.executor.Counts(); n.Pending >= s.Config.Runs.PendingMax && s.Config.Runs.PendingMax > 0 {

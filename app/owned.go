@@ -1,11 +1,13 @@
 package app
 
+import "quipu/app/views"
+
 // measureOwned says at the moment of asking which of the works that one of several nodes does are this
 // node's.
 func (s *server) measureOwned() {
 	var works []string
-	if s.sharedViews() != nil {
-		works = append(works, viewsProjector)
+	if s.views.Shared() {
+		works = append(works, views.Projector)
 	}
 	for _, r := range s.relays {
 		works = append(works, r.ID())

@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"sync/atomic"
 
 	natsgo "github.com/nats-io/nats.go"
 
 	"quipu/app/nodes"
 	"quipu/app/process"
 	"quipu/app/stores"
+	"quipu/app/views"
 	"quipu/app/web"
 	"quipu/commands"
 	"quipu/commands/node"
@@ -29,7 +29,6 @@ import (
 	"quipu/infra/nats/deltas"
 	"quipu/infra/outbound"
 	"quipu/infra/postgres/cluster"
-	"quipu/projections"
 	"quipu/readapi"
 	"quipu/readapi/agnt5"
 )
@@ -57,17 +56,13 @@ type server struct {
 	definitions *commands.Definitions
 	// endpoints are the places that workflows are reached at, with their keys.
 	endpoints *commands.Endpoints
-	viewStore stores.Views
-	views     *projections.Runner
+	views     *views.Views
 	hub       *eventbus.Hub
 	sockets   *readapi.Sockets
 	live      *readapi.Live
 	agnt5     *agnt5.Sockets
 	web       *web.Server
-	// published is the position up to which the hub has handed events on.
-	published atomic.Uint64
-	// acknowledged is the highest position that a client of this node may know of.
-	acknowledged atomic.Uint64
+	seen      views.Seen
 	// intake ends when the process is to stop: work that clients watch ends with it.
 	intake context.Context
 }
@@ -97,7 +92,7 @@ func open(ctx context.Context, c config.Config, version string, logger *slog.Log
 	if err := errors.Join(s.openWebhooks(ctx), s.openIntake()); err != nil {
 		return nil, err
 	}
-	if err := s.buildViews(ctx); err != nil {
+	if s.views, err = views.Open(ctx, s.Process, s.log, s.node, &s.seen); err != nil {
 		return nil, err
 	}
 	s.buildApp()
@@ -125,7 +120,7 @@ func (s *server) openStores(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the log's head: %w", err)
 	}
-	raise(&s.acknowledged, head)
+	s.seen.Acknowledge(head)
 	if err := s.node.OpenKeysAndBlobs(ctx); err != nil {
 		return err
 	}
@@ -144,7 +139,7 @@ func (s *server) buildWriteSide() error {
 	if s.Tracer != nil {
 		client.Transport = s.Tracer.Transport(client.Transport)
 	}
-	log := seenLog{s.node.Gated(s.traced(s.log)), &s.acknowledged}
+	log := s.seen.Log(s.node.Gated(s.traced(s.log)))
 	secrets := commands.Secrets{Vault: s.node.Vault, Blobs: s.node.Blobs, Process: processKeys(c)}
 	s.channels = commands.NewChannels(commands.ChannelDeps{
 		Log: log, Blobs: s.node.Blobs, Secrets: secrets, Clock: s.Clock, IDs: s.Clock, Logger: s.Logger, Shared: s.node.Shared(),
@@ -193,8 +188,8 @@ func (s *server) run(ctx context.Context) error {
 		{Name: "stores", Close: s.close},
 		s.portMember(false),
 		{Name: "members", Run: s.node.Run, Drain: s.node.Leave},
-		{Name: "views", Run: func(_, work context.Context) error { return s.views.Run(work) }},
-		{Name: "views notifications", Run: s.listenViews},
+		{Name: "views", Run: s.views.Run},
+		{Name: "views notifications", Run: s.views.Listen},
 		{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
 	}
 	members = append(members, s.relayMembers()...)
@@ -238,8 +233,8 @@ func (s *server) started(ctx context.Context) error {
 func (s *server) close() error {
 	s.closeTracing()
 	errs := []error{s.closeBus(), s.webhooks.close()}
-	if s.viewStore != nil {
-		errs = append(errs, s.viewStore.Close())
+	if s.views != nil {
+		errs = append(errs, s.views.Close())
 	}
 	if s.node != nil {
 		errs = append(errs, s.node.Close())

@@ -28,5 +28,5 @@ func TestServer_HasSeenWhatIsInItsLog(t *testing.T) {
 		require.NoError(t, s.web.Listener.Close())
 		require.NoError(t, s.close())
 	})
-	require.EqualValues(t, 1, freshness{s.views, &s.acknowledged, &s.published}.Seen())
+	require.EqualValues(t, 1, s.views.Freshness().Seen())
 }

@@ -16,8 +16,8 @@ import (
 
 // registerViewsAdmin adds the routes behind quipu views rebuild and verify.
 func (s *server) registerViewsAdmin() {
-	s.web.App.Post("/admin/views/rebuild", s.streamViews(s.views.Rebuild))
-	s.web.App.Post("/admin/views/verify", s.streamViews(s.views.Verify))
+	s.web.App.Post("/admin/views/rebuild", s.streamViews(s.views.Runner.Rebuild))
+	s.web.App.Post("/admin/views/verify", s.streamViews(s.views.Runner.Verify))
 }
 
 // viewsLinesMax is how many lines wait for a slow client; the work then waits for it.
