@@ -87,7 +87,7 @@ func (s *server) executorHooks() commands.Hooks {
 		Effect: func(function string, took time.Duration, outcome string) {
 			s.Metrics.EffectEnded(function, outcome, took)
 		},
-		Delta: s.said,
+		Delta: s.outward.Said,
 	}
 }
 
@@ -95,7 +95,7 @@ func (s *server) hubHooks() eventbus.Hooks {
 	return eventbus.Hooks{
 		Published: func(_ int, position domain.Position) {
 			s.seen.Publish(position)
-			s.webhooks.wake()
+			s.outward.Wake()
 		},
 		Connected: s.seen.Publish,
 		Lagged:    s.Metrics.SlowReader,

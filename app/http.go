@@ -53,8 +53,7 @@ func (s *server) measureLag(c *fiber.Ctx) error {
 		s.TellLag(c.UserContext(), s.log, "sockets", published, behind)
 	}
 	s.views.Measure(c.UserContext())
-	s.measureRelays(c.UserContext())
-	s.measureWebhooks(c.UserContext())
+	s.outward.Measure(c.UserContext())
 	s.measureOwned()
 	s.Metrics.Health(s.Health.Ready(c.UserContext()))
 	return c.Next()

@@ -9,12 +9,7 @@ func (s *server) measureOwned() {
 	if s.views.Shared() {
 		works = append(works, views.Projector)
 	}
-	for _, r := range s.relays {
-		works = append(works, r.ID())
-	}
-	if topic := s.Config.NATS.Intake; topic != "" {
-		works = append(works, "intake:"+topic)
-	}
+	works = append(works, s.outward.Works()...)
 	for _, work := range works {
 		mine, _ := s.node.Work(work).Owns()
 		s.Metrics.Owned(work, mine)

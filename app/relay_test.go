@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"quipu/app/stores"
+	"quipu/infra/checkpoints"
 	"quipu/infra/config"
 	"quipu/infra/nats"
 	"quipu/infra/nats/natstest"
@@ -105,8 +108,10 @@ func TestRelay_FromARequestToTheTargets(t *testing.T) {
 	case <-time.After(patience):
 		require.FailNow(t, "the server did not stop")
 	}
+	saved, err := checkpoints.Open(filepath.Join(c.Storage.Data, stores.CheckpointsFolder), s.log.ID())
+	require.NoError(t, err)
 	for _, relay := range []string{"relay:nats", "relay:kafka"} {
-		at, err := s.checkpoints.Load(t.Context(), relay)
+		at, err := saved.Load(t.Context(), relay)
 		require.NoError(t, err)
 		require.Equal(t, head, at, "what was done is saved at the end")
 	}

@@ -10,9 +10,8 @@ import (
 	"log/slog"
 	"os"
 
-	natsgo "github.com/nats-io/nats.go"
-
 	"quipu/app/nodes"
+	"quipu/app/outward"
 	"quipu/app/process"
 	"quipu/app/stores"
 	"quipu/app/views"
@@ -22,13 +21,10 @@ import (
 	"quipu/commands/nodetypes"
 	"quipu/domain"
 	"quipu/eventbus"
-	"quipu/eventbus/intake"
 	"quipu/infra/backup"
 	"quipu/infra/config"
 	"quipu/infra/lifecycle"
-	"quipu/infra/nats/deltas"
 	"quipu/infra/outbound"
-	"quipu/infra/postgres/cluster"
 	"quipu/readapi"
 	"quipu/readapi/agnt5"
 )
@@ -41,17 +37,9 @@ type server struct {
 	node     *nodes.Node
 	registry *node.Registry
 	effects  *eventbus.Effects
-	// checkpoints say how far those have come who hand recorded events on.
-	checkpoints eventbus.Checkpoints
-	// checkpointPool is theirs, nil for a node that is alone.
-	checkpointPool *cluster.Pool
-	nats           *natsgo.Conn // nil without --nats; everything on NATS shares it
-	relays         []*relaying
-	webhooks       posting
-	commandsIn     *intake.Intake
-	deltas         *deltas.Bus
-	executor       *commands.Executor
-	channels       *commands.Channels
+	outward  *outward.Outward
+	executor *commands.Executor
+	channels *commands.Channels
 	// definitions are the stored workflows.
 	definitions *commands.Definitions
 	// endpoints are the places that workflows are reached at, with their keys.
@@ -82,14 +70,16 @@ func open(ctx context.Context, c config.Config, version string, logger *slog.Log
 	if err := s.openStores(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.openBus(ctx); err != nil {
+	s.outward = outward.New(s.Process, s.log, s.node)
+	if err := s.outward.Open(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.buildWriteSide(); err != nil {
 		return nil, err
 	}
 	s.buildReadSide()
-	if err := errors.Join(s.openWebhooks(ctx), s.openIntake()); err != nil {
+	inner := outward.Inner{Hub: s.hub, Executor: s.executor, Definitions: s.definitions, Channels: s.channels, Registry: s.registry}
+	if err := s.outward.Attach(ctx, inner); err != nil {
 		return nil, err
 	}
 	if s.views, err = views.Open(ctx, s.Process, s.log, s.node, &s.seen); err != nil {
@@ -192,8 +182,7 @@ func (s *server) run(ctx context.Context) error {
 		{Name: "views notifications", Run: s.views.Listen},
 		{Name: "feed", Run: func(_, work context.Context) error { return s.hub.Run(work) }},
 	}
-	members = append(members, s.relayMembers()...)
-	members = append(members, s.outwardMembers()...)
+	members = append(members, s.outward.Members()...)
 	members = append(members,
 		lifecycle.Member{Name: "channels", Run: func(_, work context.Context) error { return s.channels.Run(work, s.executor) }},
 		lifecycle.Member{Name: "executor", Run: s.runExecutor, Drain: s.executor.Drain},
@@ -232,7 +221,10 @@ func (s *server) started(ctx context.Context) error {
 // close closes the stores; whatever was not opened is left out.
 func (s *server) close() error {
 	s.closeTracing()
-	errs := []error{s.closeBus(), s.webhooks.close()}
+	var errs []error
+	if s.outward != nil {
+		errs = append(errs, s.outward.Close())
+	}
 	if s.views != nil {
 		errs = append(errs, s.views.Close())
 	}

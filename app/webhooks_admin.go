@@ -88,12 +88,12 @@ func (s *server) registerWebhooksAdmin() {
 
 func (s *server) listWebhooks(c *fiber.Ctx) error {
 	out := webhooksShown{Webhooks: []webhookShown{}}
-	if s.webhooks.Sender == nil {
+	if s.outward.Webhooks() == nil {
 		return c.JSON(out)
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), process.RequestTimeout)
 	defer cancel()
-	states, err := s.webhooks.Status(ctx)
+	states, err := s.outward.Webhooks().Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -108,10 +108,10 @@ func (s *server) listWebhooks(c *fiber.Ctx) error {
 // webhook gives the sender and the name in the path; its own copy of it.
 func (s *server) webhook(c *fiber.Ctx) (*webhooks.Sender, string, error) {
 	name := strings.Clone(c.Params("name"))
-	if s.webhooks.Sender == nil {
+	if s.outward.Webhooks() == nil {
 		return nil, "", domain.E(domain.KindNotFound, "", "", "this server has no webhooks").WithField("path/name").WithCode("WEBHOOK_UNKNOWN")
 	}
-	return s.webhooks.Sender, name, nil
+	return s.outward.Webhooks(), name, nil
 }
 
 func (s *server) listPoison(c *fiber.Ctx) error {

@@ -1,4 +1,4 @@
-package app
+package outward
 
 import (
 	"context"
@@ -17,7 +17,6 @@ import (
 	"quipu/eventbus/poison"
 	"quipu/eventbus/webhooks"
 	"quipu/infra/config"
-	"quipu/infra/lifecycle"
 	"quipu/infra/outbound"
 
 	files "quipu/infra/poison"
@@ -47,8 +46,8 @@ func (p *posting) close() error {
 }
 
 // openWebhooks reads the file of webhooks and builds what posts to them. The hub and the checkpoints are there.
-func (s *server) openWebhooks(ctx context.Context) error {
-	c := s.Config
+func (o *Outward) openWebhooks(ctx context.Context) error {
+	c := o.Config
 	entries, err := config.ReadWebhooks(c.Webhooks.File)
 	if err != nil || len(entries) == 0 {
 		return err
@@ -57,7 +56,7 @@ func (s *server) openWebhooks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := s.openPoison(ctx)
+	list, err := o.openPoison(ctx)
 	if err != nil {
 		return fmt.Errorf("open poison lists: %w", err)
 	}
@@ -65,29 +64,29 @@ func (s *server) openWebhooks(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("outbound client of webhooks: %w", err)
 	}
-	s.webhooks.ailing = map[string]string{}
-	health := s.Health.Part("webhooks")
-	s.webhooks.Sender, err = webhooks.New(targets, webhooks.Deps{
-		Log: s.log, Checkpoints: s.checkpoints, Poison: list, Clock: s.Clock, Client: client, WorkflowOf: s.hub.WorkflowOf,
-		Owns: s.node.Owns, Random: s.Clock.Jitter, Logger: s.Logger,
+	o.webhooks.ailing = map[string]string{}
+	health := o.Health.Part("webhooks")
+	o.webhooks.Sender, err = webhooks.New(targets, webhooks.Deps{
+		Log: o.log, Checkpoints: o.checkpoints, Poison: list, Clock: o.Clock, Client: client, WorkflowOf: o.inner.Hub.WorkflowOf,
+		Owns: o.node.Owns, Random: o.Clock.Jitter, Logger: o.Logger,
 		Render: func(_ context.Context, e *domain.Recorded) ([]byte, error) {
-			return cloudevent.Append(nil, s.log.ID(), e, nil)
+			return cloudevent.Append(nil, o.log.ID(), e, nil)
 		},
 		Hooks: webhooks.Hooks{
-			Attempted: s.Metrics.WebhookAttempted,
-			GaveUp:    func(name string) { s.Metrics.Poisoned(webhookList(name)) },
-			Ailing:    func(name, what string) { health.Set(s.webhooks.ails(name, what)) },
+			Attempted: o.Metrics.WebhookAttempted,
+			GaveUp:    func(name string) { o.Metrics.Poisoned(webhookList(name)) },
+			Ailing:    func(name, what string) { health.Set(o.webhooks.ails(name, what)) },
 		},
 	}, webhooks.Options{AttemptsMax: c.Webhooks.AttemptsMax, Timeout: c.Webhooks.Timeout})
 	return err
 }
 
-func (s *server) openPoison(ctx context.Context) (poison.List, error) {
-	if s.node.DB == nil {
-		return files.Open(filepath.Join(s.Config.Storage.Data, stores.PoisonFolder))
+func (o *Outward) openPoison(ctx context.Context) (poison.List, error) {
+	if o.node.DB == nil {
+		return files.Open(filepath.Join(o.Config.Storage.Data, stores.PoisonFolder))
 	}
-	list, err := pgpoison.Open(ctx, s.node.DB)
-	s.webhooks.list = list
+	list, err := pgpoison.Open(ctx, o.node.DB)
+	o.webhooks.list = list
 	return list, err
 }
 
@@ -136,33 +135,19 @@ func (p *posting) ails(name, what string) error {
 	return errors.New(strings.Join(all, "; "))
 }
 
-// outwardMembers are the webhooks, the intake and the deltas as parts of the process, those that there are.
-func (s *server) outwardMembers() (out []lifecycle.Member) {
-	if s.webhooks.Sender != nil {
-		out = append(out, lifecycle.Member{Name: "webhooks", EndsAfterIntake: true, Run: s.webhooks.Run})
-	}
-	if s.deltas != nil {
-		out = append(out, lifecycle.Member{Name: "deltas", Run: func(_, work context.Context) error { return s.deltas.Run(work) }})
-	}
-	if s.commandsIn != nil {
-		out = append(out, lifecycle.Member{Name: "intake", EndsAfterIntake: true, Run: s.runIntake})
-	}
-	return out
-}
-
 // measureWebhooks says how far webhooks are behind, and how long their poison lists are, at the moment of
 // asking.
-func (s *server) measureWebhooks(ctx context.Context) {
-	if s.webhooks.Sender == nil {
+func (o *Outward) measureWebhooks(ctx context.Context) {
+	if o.webhooks.Sender == nil {
 		return
 	}
-	states, err := s.webhooks.Status(ctx)
+	states, err := o.webhooks.Status(ctx)
 	if err != nil {
 		return // the part's own checks tell
 	}
-	head, err := s.log.Head(ctx)
+	head, err := o.log.Head(ctx)
 	for _, w := range states {
-		s.Metrics.PoisonHolds(webhookList(w.Name), w.Poison)
+		o.Metrics.PoisonHolds(webhookList(w.Name), w.Poison)
 		if err != nil {
 			continue
 		}
@@ -170,6 +155,6 @@ func (s *server) measureWebhooks(ctx context.Context) {
 		if w.Active {
 			behind = max(uint64(head), uint64(w.Position)) - uint64(w.Position)
 		}
-		s.TellLag(ctx, s.log, webhookList(w.Name), w.Position, behind)
+		o.TellLag(ctx, o.log, webhookList(w.Name), w.Position, behind)
 	}
 }
