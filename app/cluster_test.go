@@ -18,6 +18,13 @@ import (
 	"quipu/infra/postgres/pgtest"
 )
 
+// nodesAnswer is what GET /admin/nodes answers.
+type nodesAnswer struct {
+	Node  string
+	Level int
+	Nodes []members.Node
+}
+
 // Nodes of one cluster share keys and blobs, with the same master key; another one is refused.
 func TestServer_SharesKeysAndBlobs(t *testing.T) {
 	url := pgtest.URL(t)
@@ -65,7 +72,7 @@ func TestServer_SharesKeysAndBlobs(t *testing.T) {
 
 	status, _, body := get(t, a, "/admin/nodes")
 	require.Equal(t, 200, status)
-	var shown nodesShown
+	var shown nodesAnswer
 	require.NoError(t, json.Unmarshal(body, &shown))
 	require.Equal(t, a.node.ID, shown.Node)
 	require.Len(t, shown.Nodes, 1)
@@ -86,7 +93,7 @@ func TestNodes_Alone(t *testing.T) {
 	s := testServer(t)
 	status, _, body := get(t, s, "/admin/nodes")
 	require.Equal(t, 200, status)
-	var shown nodesShown
+	var shown nodesAnswer
 	require.NoError(t, json.Unmarshal(body, &shown))
 	require.Equal(t, wire.Level, shown.Level)
 	require.Len(t, shown.Nodes, 1)

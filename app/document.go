@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"quipu/apidoc"
+	"quipu/app/admin"
 	"quipu/commands/intakehttp"
 	"quipu/docs"
 	"quipu/infra/telemetry"
@@ -29,7 +30,7 @@ func buildDocument(version string) ([]byte, error) {
 		intakehttp.Operations(),
 		history.Operations(),
 		rootOperations(),
-		webhookOperations(),
+		admin.Operations(),
 	)
 }
 
@@ -65,14 +66,6 @@ type indexShown struct {
 
 // rootOperations describes the routes that the root itself serves.
 func rootOperations() []apidoc.Operation {
-	lines := apidoc.Answer{
-		Status: 200, Doc: "One JSON object a line while the work goes on; the last has result or error.", MediaType: "application/x-ndjson", Of: apidoc.Text(""),
-		Example: `{"result":{"position":"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a","compared":true,"rows":12,"differences":0,"parked":0,"took_seconds":0.1}}`,
-	}
-	busy := []apidoc.Refusal{
-		{Status: 409, Code: "NOT_FOR_BROWSERS", Message: "this route is not for browsers; use quipu views with --server"},
-		{Status: 503, Code: "VIEWS_UNAVAILABLE", Message: "the views cannot be reached now"},
-	}
 	return []apidoc.Operation{
 		{
 			Method: "GET", Path: "/", ID: "index", Tag: "operation", Key: apidoc.KeyNever, Summary: "What this is and where it goes on",
@@ -100,14 +93,5 @@ func rootOperations() []apidoc.Operation {
 			Answers:      []apidoc.Answer{{Status: 200, Of: apidoc.Schema{}, Example: `{"large":"value"}`, Headers: apidoc.Headers(apidoc.ETag)}},
 			Refusals:     []apidoc.Refusal{{Status: 404, Code: "BLOB_UNKNOWN", Field: "path/sha256", Message: "no such blob"}},
 		},
-		{
-			Method: "POST", Path: "/admin/views/rebuild", ID: "rebuildViews", Tag: "operation", Summary: "Build the views anew beside the old, compare, swap",
-			Answers: []apidoc.Answer{lines}, Refusals: busy,
-		},
-		{
-			Method: "POST", Path: "/admin/views/verify", ID: "verifyViews", Tag: "operation", Summary: "Compare the views with the log",
-			Answers: []apidoc.Answer{lines}, Refusals: busy,
-		},
-		nodesOperation(),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
 
+	"quipu/app/admin"
 	"quipu/app/process"
 	"quipu/app/web"
 	"quipu/commands/intakehttp"
@@ -35,9 +36,10 @@ func (s *server) buildApp() {
 	endpoints.Register(app)
 	readapi.RegisterBlobs(app, s.node.Blobs)
 	s.registerHistory()
-	s.registerViewsAdmin()
-	s.registerWebhooksAdmin()
-	app.Get("/admin/nodes", s.nodes)
+	admin.Register(app, admin.Deps{
+		Stop: s.intake, Log: s.log.ID(), AfterFunc: s.Clock.AfterFunc, Node: s.node,
+		Rebuild: s.views.Runner.Rebuild, Verify: s.views.Runner.Verify, Webhooks: s.outward.Webhooks(),
+	})
 	// Last of the sockets: its path takes in the others' (contract D2).
 	s.live.Register(app)
 	s.registerAGNT5()

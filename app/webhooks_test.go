@@ -134,7 +134,12 @@ func TestWebhooks_OfARunningServer(t *testing.T) {
 	refuse.Store(true)
 	status, body = w.ask("POST", "/run-dag", fmt.Sprintf(dag, "r2"))
 	require.Equal(t, 200, status, body)
-	var list poisonsShown
+	var list struct {
+		Entries []struct {
+			Position, Type, Reason string
+			EventID                string `json:"event_id"`
+		}
+	}
 	w.eventually("the poison list", func() bool {
 		status, body := w.ask("GET", "/admin/webhooks/ends/poison", "")
 		return status == 200 && json.Unmarshal([]byte(body), &list) == nil && len(list.Entries) == 1

@@ -1,4 +1,4 @@
-package app
+package admin
 
 import (
 	"context"
@@ -23,14 +23,14 @@ type nodesShown struct {
 }
 
 // nodes answers who shares this node's log.
-func (s *server) nodes(c *fiber.Ctx) error {
+func (r *routes) nodes(c *fiber.Ctx) error {
 	ctx, cancel := context.WithTimeout(c.UserContext(), nodesTimeout)
 	defer cancel()
-	all, level, err := s.node.List(ctx)
+	all, level, err := r.Node.List(ctx)
 	if err != nil {
 		return err
 	}
-	return c.JSON(nodesShown{Log: s.log.ID(), Node: s.node.ID, Level: level, Nodes: all})
+	return c.JSON(nodesShown{Log: r.Log, Node: r.Node.ID, Level: level, Nodes: all})
 }
 
 // nodesOperation describes GET /admin/nodes.

@@ -1,4 +1,4 @@
-package app
+package admin
 
 import (
 	"bufio"
@@ -15,7 +15,7 @@ import (
 
 	"quipu/app/progress"
 	"quipu/domain"
-	"quipu/infra/embedded"
+	"quipu/infra/clock"
 	"quipu/projections"
 	"quipu/readapi"
 )
@@ -23,12 +23,9 @@ import (
 // adminServer serves one piece of work on a real listener.
 func adminServer(t *testing.T, work progress.Work) (url string) {
 	t.Helper()
-	log, err := embedded.Open(t.TempDir(), embedded.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, log.Close()) })
-	s := &server{intake: t.Context(), log: log}
+	r := &routes{Deps{Stop: t.Context(), Log: "644bdb7e-a5f6-4f73-9fd3-067000e8c6c3", AfterFunc: clock.System{}.AfterFunc}}
 	app := fiber.New(fiber.Config{ErrorHandler: readapi.ErrorHandler, DisableStartupMessage: true})
-	app.Post("/work", s.streamViews(work))
+	app.Post("/work", r.streamViews(work))
 	listener := httptest.NewUnstartedServer(nil).Listener
 	served := make(chan error, 1)
 	go func() { served <- app.Listener(listener) }()

@@ -1,4 +1,4 @@
-package app
+package admin
 
 import (
 	"context"
@@ -79,47 +79,40 @@ type discardAsked struct {
 	Position string `json:"position" example:"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a"`
 }
 
-func (s *server) registerWebhooksAdmin() {
-	s.web.App.Get("/admin/webhooks", s.listWebhooks)
-	s.web.App.Get("/admin/webhooks/:name/poison", s.listPoison)
-	s.web.App.Post("/admin/webhooks/:name/poison/replay", s.replayPoison)
-	s.web.App.Post("/admin/webhooks/:name/poison/discard", s.discardPoison)
-}
-
-func (s *server) listWebhooks(c *fiber.Ctx) error {
+func (r *routes) listWebhooks(c *fiber.Ctx) error {
 	out := webhooksShown{Webhooks: []webhookShown{}}
-	if s.outward.Webhooks() == nil {
+	if r.Webhooks == nil {
 		return c.JSON(out)
 	}
 	ctx, cancel := context.WithTimeout(c.UserContext(), process.RequestTimeout)
 	defer cancel()
-	states, err := s.outward.Webhooks().Status(ctx)
+	states, err := r.Webhooks.Status(ctx)
 	if err != nil {
 		return err
 	}
 	for _, w := range states {
 		out.Webhooks = append(out.Webhooks, webhookShown{
-			Name: w.Name, Place: w.Place, Active: w.Active, Position: w.Position.Cursor(s.log.ID()), Pending: w.Pending, Ailing: w.Ailing, Poison: w.Poison,
+			Name: w.Name, Place: w.Place, Active: w.Active, Position: w.Position.Cursor(r.Log), Pending: w.Pending, Ailing: w.Ailing, Poison: w.Poison,
 		})
 	}
 	return c.JSON(out)
 }
 
 // webhook gives the sender and the name in the path; its own copy of it.
-func (s *server) webhook(c *fiber.Ctx) (*webhooks.Sender, string, error) {
+func (r *routes) webhook(c *fiber.Ctx) (*webhooks.Sender, string, error) {
 	name := strings.Clone(c.Params("name"))
-	if s.outward.Webhooks() == nil {
+	if r.Webhooks == nil {
 		return nil, "", domain.E(domain.KindNotFound, "", "", "this server has no webhooks").WithField("path/name").WithCode("WEBHOOK_UNKNOWN")
 	}
-	return s.outward.Webhooks(), name, nil
+	return r.Webhooks, name, nil
 }
 
-func (s *server) listPoison(c *fiber.Ctx) error {
-	sender, name, err := s.webhook(c)
+func (r *routes) listPoison(c *fiber.Ctx) error {
+	sender, name, err := r.webhook(c)
 	if err != nil {
 		return err
 	}
-	after, err := s.positionOf(c.Query("after"), "query/after")
+	after, err := r.positionOf(c.Query("after"), "query/after")
 	if err != nil {
 		return err
 	}
@@ -132,26 +125,26 @@ func (s *server) listPoison(c *fiber.Ctx) error {
 	out := poisonsShown{Entries: make([]poisonShown, 0, len(list))}
 	for _, e := range list {
 		out.Entries = append(out.Entries, poisonShown{
-			Position: e.Position.Cursor(s.log.ID()), EventID: e.EventID, Type: e.Type, Stream: string(e.Stream), Revision: int64(e.Revision),
+			Position: e.Position.Cursor(r.Log), EventID: e.EventID, Type: e.Type, Stream: string(e.Stream), Revision: int64(e.Revision),
 			Attempts: e.Attempts, Reason: e.Reason, At: e.At.Format(domain.TimeLayout),
 		})
 	}
 	if len(list) == poisonPage {
-		out.Next = list[len(list)-1].Position.Cursor(s.log.ID())
+		out.Next = list[len(list)-1].Position.Cursor(r.Log)
 	}
 	return c.JSON(out)
 }
 
-func (s *server) replayPoison(c *fiber.Ctx) error {
-	at, err := s.askedPosition(c)
+func (r *routes) replayPoison(c *fiber.Ctx) error {
+	at, err := r.askedPosition(c)
 	if err != nil {
 		return err
 	}
-	sender, name, err := s.webhook(c)
+	sender, name, err := r.webhook(c)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(s.intake, replayTimeout)
+	ctx, cancel := context.WithTimeout(r.Stop, replayTimeout)
 	defer cancel()
 	var done webhooks.Replayed
 	if at == 0 {
@@ -172,12 +165,12 @@ func (s *server) replayPoison(c *fiber.Ctx) error {
 	return c.JSON(replayShown{Taken: done.Taken, Failed: done.Failed, Left: len(left)})
 }
 
-func (s *server) discardPoison(c *fiber.Ctx) error {
-	at, err := s.askedPosition(c)
+func (r *routes) discardPoison(c *fiber.Ctx) error {
+	at, err := r.askedPosition(c)
 	if err != nil {
 		return err
 	}
-	sender, name, err := s.webhook(c)
+	sender, name, err := r.webhook(c)
 	if err != nil {
 		return err
 	}
@@ -193,7 +186,7 @@ func (s *server) discardPoison(c *fiber.Ctx) error {
 }
 
 // askedPosition reads {position?}; 0 for none. Browsers are kept away: a page could make one post.
-func (s *server) askedPosition(c *fiber.Ctx) (domain.Position, error) {
+func (r *routes) askedPosition(c *fiber.Ctx) (domain.Position, error) {
 	if c.Get(fiber.HeaderOrigin) != "" {
 		return 0, domain.E(domain.KindRefused, "", "", "this route is not for browsers").WithCode("NOT_FOR_BROWSERS")
 	}
@@ -212,7 +205,7 @@ func (s *server) askedPosition(c *fiber.Ctx) (domain.Position, error) {
 	if asked.Position == nil {
 		return 0, nil
 	}
-	at, err := s.positionOf(*asked.Position, "/position")
+	at, err := r.positionOf(*asked.Position, "/position")
 	if err == nil && at == 0 {
 		err = domain.E(domain.KindUnprocessable, "", "", "is the place before the first event").WithField("/position").WithCode("INVALID_POSITION")
 	}
@@ -220,7 +213,7 @@ func (s *server) askedPosition(c *fiber.Ctx) (domain.Position, error) {
 }
 
 // positionOf reads a cursor of this log, "" for the beginning.
-func (s *server) positionOf(text, field string) (domain.Position, error) {
+func (r *routes) positionOf(text, field string) (domain.Position, error) {
 	if text == "" {
 		return 0, nil
 	}
@@ -228,7 +221,7 @@ func (s *server) positionOf(text, field string) (domain.Position, error) {
 	switch {
 	case err != nil:
 		return 0, domain.E(domain.KindUnprocessable, "", "", "is not a position as the list shows it").WithField(field).WithCode("INVALID_POSITION")
-	case log != s.log.ID():
+	case log != r.Log:
 		return 0, domain.E(domain.KindConflict, "", "", "belongs to another log than the one here").WithField(field).WithCode("LOG_CHANGED")
 	}
 	return at, nil

@@ -1,4 +1,4 @@
-package app
+package admin
 
 import (
 	"bufio"
@@ -9,27 +9,22 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"quipu/apidoc"
 	"quipu/app/progress"
 	"quipu/domain"
 	"quipu/projections"
 )
 
-// registerViewsAdmin adds the routes behind quipu views rebuild and verify.
-func (s *server) registerViewsAdmin() {
-	s.web.App.Post("/admin/views/rebuild", s.streamViews(s.views.Runner.Rebuild))
-	s.web.App.Post("/admin/views/verify", s.streamViews(s.views.Runner.Verify))
-}
-
 // viewsLinesMax is how many lines wait for a slow client; the work then waits for it.
 const viewsLinesMax = 64
 
 // streamViews answers with one JSON object a line while the work goes on, as long as the client stays.
-func (s *server) streamViews(work progress.Work) fiber.Handler {
+func (r *routes) streamViews(work progress.Work) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		if c.Get(fiber.HeaderOrigin) != "" {
 			return domain.E(domain.KindRefused, "", "", "this route is not for browsers; use quipu views with --server").WithCode("NOT_FOR_BROWSERS")
 		}
-		ctx, cancel := context.WithCancel(s.intake)
+		ctx, cancel := context.WithCancel(r.Stop)
 		lines, first := make(chan progress.Line, viewsLinesMax), make(chan error, 1)
 		go func() {
 			defer close(lines)
@@ -39,7 +34,7 @@ func (s *server) streamViews(work progress.Work) fiber.Handler {
 				return mine
 			}
 			// Work that is refused fails before it tells anything; what takes long must not look dead.
-			stop := s.Clock.AfterFunc(viewsAnswerAfter, func() { answer(nil) })
+			stop := r.AfterFunc(viewsAnswerAfter, func() { answer(nil) })
 			defer stop()
 			send := func(l progress.Line) {
 				answer(nil)
@@ -48,9 +43,9 @@ func (s *server) streamViews(work progress.Work) fiber.Handler {
 				case <-ctx.Done():
 				}
 			}
-			result, err := work(ctx, func(p projections.Progress) { send(progress.Of(s.log.ID(), p)) })
+			result, err := work(ctx, func(p projections.Progress) { send(progress.Of(r.Log, p)) })
 			if err == nil || !answer(err) {
-				send(progress.Last(s.log.ID(), result, err))
+				send(progress.Last(r.Log, result, err))
 			}
 		}()
 		if err := <-first; err != nil {
@@ -82,3 +77,25 @@ func (s *server) streamViews(work progress.Work) fiber.Handler {
 
 // viewsAnswerAfter is when the stream begins at the latest.
 const viewsAnswerAfter = 200 * time.Millisecond
+
+// viewsOperations describes the routes.
+func viewsOperations() []apidoc.Operation {
+	lines := apidoc.Answer{
+		Status: 200, Doc: "One JSON object a line while the work goes on; the last has result or error.", MediaType: "application/x-ndjson", Of: apidoc.Text(""),
+		Example: `{"result":{"position":"644bdb7e-a5f6-4f73-9fd3-067000e8c6c3-000000000000002a","compared":true,"rows":12,"differences":0,"parked":0,"took_seconds":0.1}}`,
+	}
+	busy := []apidoc.Refusal{
+		{Status: 409, Code: "NOT_FOR_BROWSERS", Message: "this route is not for browsers; use quipu views with --server"},
+		{Status: 503, Code: "VIEWS_UNAVAILABLE", Message: "the views cannot be reached now"},
+	}
+	return []apidoc.Operation{
+		{
+			Method: "POST", Path: "/admin/views/rebuild", ID: "rebuildViews", Tag: "operation", Summary: "Build the views anew beside the old, compare, swap",
+			Answers: []apidoc.Answer{lines}, Refusals: busy,
+		},
+		{
+			Method: "POST", Path: "/admin/views/verify", ID: "verifyViews", Tag: "operation", Summary: "Compare the views with the log",
+			Answers: []apidoc.Answer{lines}, Refusals: busy,
+		},
+	}
+}
