@@ -9,6 +9,7 @@ import (
 
 	"quipu/app/admin"
 	"quipu/app/process"
+	"quipu/app/views"
 	"quipu/app/web"
 	"quipu/commands/intakehttp"
 	"quipu/domain"
@@ -47,7 +48,7 @@ func (s *server) buildApp() {
 	s.addChecks()
 }
 
-// measureLag says how far the hub is behind the log at the moment of asking.
+// measureLag says how far those who follow the log are behind it, at the moment of asking.
 func (s *server) measureLag(c *fiber.Ctx) error {
 	published := s.seen.Published()
 	if head, err := s.log.Head(c.UserContext()); err == nil {
@@ -61,6 +62,21 @@ func (s *server) measureLag(c *fiber.Ctx) error {
 	return c.Next()
 }
 
+// measureOwned says at the moment of asking which of the works that one of several nodes does are this
+// node's.
+func (s *server) measureOwned() {
+	var works []string
+	if s.views.Shared() {
+		works = append(works, views.Projector)
+	}
+	works = append(works, s.outward.Works()...)
+	for _, work := range works {
+		mine, _ := s.node.Work(work).Owns()
+		s.Metrics.Owned(work, mine)
+	}
+}
+
+// addChecks says what a server that is well has; the parts of the process add theirs.
 func (s *server) addChecks() {
 	s.Health.AddReady("log", 0, func(ctx context.Context) error {
 		_, err := s.log.Head(ctx)

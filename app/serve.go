@@ -3,9 +3,13 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 
+	"quipu/commands"
+	"quipu/domain/wire"
+	"quipu/domain/workflow"
 	"quipu/infra/config"
 )
 
@@ -25,4 +29,20 @@ func Serve(ctx context.Context, c config.Config, version string, logger *slog.Lo
 		return errors.Join(err, s.web.Listener.Close(), s.close())
 	}
 	return s.run(ctx)
+}
+
+// firstEndpoint makes an endpoint on a log without events and prints its key, this once: a client of
+// an endpoint can begin without another step.
+func (s *server) firstEndpoint(ctx context.Context, stdout io.Writer) error {
+	head, err := s.log.Head(ctx)
+	if err != nil || head > 0 {
+		return err
+	}
+	by := commands.By{Actor: wire.Actor{Kind: wire.ActorSystem, Via: "first-start"}}
+	made, err := s.endpoints.Create(ctx, workflow.EndpointDefault, by)
+	if err != nil {
+		return fmt.Errorf("make the first endpoint: %w", err)
+	}
+	_, err = fmt.Fprintf(stdout, "endpoint %s is ready; its key, which is shown this once: %s\n", made.ID, made.Key)
+	return err
 }

@@ -1,6 +1,7 @@
 // Package app is the server process: the composition root, where every adapter meets the rooms that use it.
 // Nothing but the command line (package cli) knows it. server.go shows the parts and the order in which they
-// start and stop, http.go the routes; the other files hold one part each.
+// start and stop, write.go and read.go what decides and what is read, http.go the routes. Parts that need little
+// of the rest are packages below; none of them knows this one.
 package app
 
 import (
@@ -18,13 +19,10 @@ import (
 	"quipu/app/web"
 	"quipu/commands"
 	"quipu/commands/node"
-	"quipu/commands/nodetypes"
-	"quipu/domain"
 	"quipu/eventbus"
 	"quipu/infra/backup"
 	"quipu/infra/config"
 	"quipu/infra/lifecycle"
-	"quipu/infra/outbound"
 	"quipu/readapi"
 	"quipu/readapi/agnt5"
 )
@@ -118,58 +116,6 @@ func (s *server) openStores(ctx context.Context) error {
 		return err
 	}
 	return s.node.Join(ctx, s.log.ID())
-}
-
-func (s *server) buildWriteSide() error {
-	c := s.Config
-	client, err := outbound.NewClient(outbound.Options{Allow: c.Outbound.Allow, AllowLoopback: c.LoopbackAllowed()})
-	if err != nil {
-		return fmt.Errorf("outbound client: %w", err)
-	}
-	if s.Tracer != nil {
-		client.Transport = s.Tracer.Transport(client.Transport)
-	}
-	log := s.seen.Log(s.node.Gated(s.traced(s.log)))
-	secrets := commands.Secrets{Vault: s.node.Vault, Blobs: s.node.Blobs, Process: processKeys(c)}
-	s.channels = commands.NewChannels(commands.ChannelDeps{
-		Log: log, Blobs: s.node.Blobs, Secrets: secrets, Clock: s.Clock, IDs: s.Clock, Logger: s.Logger, Shared: s.node.Shared(),
-	})
-	s.registry, err = node.NewRegistry(nodetypes.All(nodetypes.Deps{
-		Channels: s.channels, HTTP: client, ReplyBytesMax: int64(c.Outbound.ReplyBytesMax), Now: s.Clock.Now,
-		Model: nodetypes.Model{BaseURL: c.LLM.BaseURL, Key: c.LLM.APIKey.Reveal(), Name: c.LLM.Model},
-	})...)
-	if err != nil {
-		return err
-	}
-	s.effects = eventbus.NewEffects(c.Effects.Max, s.Logger)
-	s.executor = commands.NewExecutor(commands.Deps{
-		Node: s.node.ID, Members: s.node.Members, Snapshots: s.node.Snapshots(), Log: log, Tails: s.tails, Blobs: s.node.Blobs, Secrets: secrets, Effects: s.effects,
-		Registry: s.registry, Compute: commands.Compute{Registry: s.registry, Blobs: s.node.Blobs},
-		Clock: s.Clock, IDs: s.Clock, Logger: s.Logger, Hooks: s.executorHooks(), Tracer: s.executorTracer(),
-	}, commands.Limits{
-		ActiveRunsMax: c.Runs.ActiveMax, PendingRunsMax: noneIfZero(c.Runs.PendingMax), SleepingRunsMax: noneIfZero(c.Runs.SleepingMax),
-		TaskTimeout: c.Effects.TaskTimeout,
-	})
-	s.definitions = commands.NewDefinitions(commands.DefinitionDeps{
-		Log: log, Blobs: s.node.Blobs, Secrets: secrets, Clock: s.Clock, IDs: s.Clock,
-		Registry: s.registry, Starter: s.executor, Hooks: s.executorHooks(),
-	})
-	s.endpoints = commands.NewEndpoints(commands.EndpointDeps{
-		Log: log, Clock: s.Clock, IDs: s.Clock, Secret: s.Clock.Secret, Hooks: s.executorHooks(),
-	})
-	return nil
-}
-
-func (s *server) buildReadSide() {
-	c := s.Config
-	s.hub = eventbus.New(s.log, stores.FollowLog(s.log), s.Clock, eventbus.Options{Hooks: s.hubHooks()})
-	s.sockets = readapi.NewSockets(s.Clock, s.socketOptions())
-	s.live = readapi.NewLive(readapi.Deps{
-		Sockets: s.sockets, Log: s.log, Clock: s.Clock, Payloads: s.payloads(),
-		Readers: func(stream domain.StreamID, from domain.Revision, notify func()) readapi.Reader {
-			return s.hub.Reader(stream, from, notify)
-		},
-	}, s.liveOptions(c))
 }
 
 // run starts the parts and returns when they have stopped.
