@@ -11,7 +11,7 @@ import (
 	"quipu/readapi/lao"
 )
 
-// buildReadSide makes what follows the log for sockets: the hub, and the sockets of all dialects.
+// buildReadSide makes what follows the log for sockets: the hub, what all dialects share, and LAO's.
 func (s *server) buildReadSide() {
 	c := s.Config
 	s.hub = eventbus.New(s.log, stores.FollowLog(s.log), s.Clock, eventbus.Options{Hooks: s.hubHooks()})
