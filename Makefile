@@ -83,7 +83,8 @@ format: ## format all Go files
 verify: test race lint ## what must pass before a change is shared
 
 .PHONY: verify-long
-verify-long: verify ## verify, 30,000 generated requests, 500 kills, 10,000 runs on a cluster, a copy of 1,000,000 events, longer fuzzing, each benchmark once
+verify-long: verify ## verify, builds for macOS and BSD, 30,000 generated requests, 500 kills, 10,000 runs on a cluster, a copy of 1,000,000 events, longer fuzzing, each benchmark once
+	for os in darwin freebsd; do GOOS=$$os CGO_ENABLED=0 go vet . ./app/... ./cli/... ./infra/...; done
 	go test -count=1 -timeout 20m -run='^TestExplore' ./internal/explore -rapid.checks=500
 	WATERMILL_SUITE=long go test -count=1 -timeout 10m -run='^TestWatermillSuite' ./eventbus/logsub ./infra/nats ./infra/kafka
 	CLUSTERTEST_RUNS=10000 CLUSTERTEST_COPY_EVENTS=1000000 go test -count=1 -timeout 40m ./internal/clustertest

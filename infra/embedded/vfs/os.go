@@ -27,17 +27,6 @@ func (f osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-// Datasync retries EINTR only: after any other error nothing is known about the written pages, and
-// a second call that succeeds would prove nothing.
-func (f osFile) Datasync() error {
-	for {
-		err := syscall.Fdatasync(int(f.Fd()))
-		if !errors.Is(err, syscall.EINTR) {
-			return os.NewSyscallError("fdatasync", err)
-		}
-	}
-}
-
 // Open implements FS.
 func (OS) Open(name string, writable bool) (File, error) {
 	flag := os.O_RDONLY
