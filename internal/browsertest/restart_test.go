@@ -28,11 +28,12 @@ func TestRestart_ClientsLoseAndDoubleNothing(t *testing.T) {
 			w := newWorld(t, "--lao-replay-window", "1s", "--drain-timeout", "1s")
 			g := w.gate("/gate")
 			user := NewContext(t)
-			page := func(client string) *Reports {
-				return user.Open(t, w.params(client, "Daily", "batch").Page(w.site.Origin)).Reports
+			clients := func(name string) map[string]*Reports {
+				p := w.params(name, "Daily", "batch")
+				p["triesMax"] = 30 // on a busy machine the server is away for longer than three tries take
+				return map[string]*Reports{"chromium": user.Open(t, p.Page(w.site.Origin)).Reports, "node": Node(t, p).Reports}
 			}
-			samples := map[string]*Reports{"chromium": page("lao-sample"), "node": Node(t, w.params("lao-sample", "Daily", "batch")).Reports}
-			resuming := map[string]*Reports{"chromium": page("lao-resume"), "node": Node(t, w.params("lao-resume", "Daily", "batch")).Reports}
+			samples, resuming := clients("lao-sample"), clients("lao-resume")
 			var all []*Reports
 			for _, of := range []map[string]*Reports{samples, resuming} {
 				for _, r := range of {

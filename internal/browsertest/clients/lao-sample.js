@@ -3,7 +3,7 @@
 "use strict";
 (globalThis.quipuClients ??= {})["lao-sample"] = (params, report) => {
   const address = `${params.server}/ws/${params.flow}/${params.run}`;
-  const triesMax = 3;
+  const triesMax = params.triesMax ?? 3;
   const stepMS = 2000;
   let tries = 0;
   let sockets = 0;
