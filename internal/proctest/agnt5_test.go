@@ -162,7 +162,7 @@ func TestKill_D12_AgentsResume(t *testing.T) {
 	data := DataFolder(t)
 	s := Start(t, Options{Data: data})
 	at := makeShop(t, s)
-	serves(t, s, at.Endpoint, "waits", `{"id":"wait","type":"timer","data":{"config":{"duration_seconds":2}}}`)
+	serves(t, s, at.Endpoint, "waits", `{"id":"wait","type":"event","config":{"operation":"subscribe","channel":"go"}}`)
 	conn := agentSocket(t, s, at, "")
 	message := func(i int) string {
 		return fmt.Sprintf(`{"name":"waits","connection_id":"ws_1","metadata":{"idempotency_key":"k%d"}}`, i)
@@ -177,11 +177,11 @@ func TestKill_D12_AgentsResume(t *testing.T) {
 	for i := range executions {
 		sendAgent(t, conn, message(i))
 	}
-	for set := 0; set < executions; {
+	for waiting := 0; waiting < executions; {
 		f := nextAgent(t, conn)
 		note(f)
-		if f.Type == "timer_set" {
-			set++
+		if f.Type == "event_awaited" {
+			waiting++
 		}
 	}
 	s.Kill()
@@ -195,6 +195,7 @@ func TestKill_D12_AgentsResume(t *testing.T) {
 		sendAgent(t, conn, fmt.Sprintf(`{"type":"resume","execution_id":%q,"after":%s}`, id, strings.SplitN(frames[len(frames)-1], ".", 2)[0]))
 	}
 	sendAgent(t, conn, message(0)) // it may not have arrived, as far as the client knows
+	shown(t, s.Client().Must(t, http.MethodPost, "/api/channels/go/messages", []byte(`{}`)), 201)
 	for ended := 0; ended < executions; {
 		f := nextAgent(t, conn)
 		note(f)
@@ -206,6 +207,6 @@ func TestKill_D12_AgentsResume(t *testing.T) {
 	for id, frames := range got {
 		sorted := slices.Compact(slices.Sorted(slices.Values(frames)))
 		require.Len(t, sorted, len(frames), "%s: nothing twice: %v", id, frames)
-		require.Len(t, frames, 11, "%s: nothing lost: %v", id, frames)
+		require.Len(t, frames, 12, "%s: nothing lost: %v", id, frames)
 	}
 }

@@ -312,10 +312,13 @@ func TestBad_FarSides(t *testing.T) {
 	before := s.RSSPeak()
 	for round := range 3 {
 		started := map[string]Started{}
-		for path := range cases {
+		for path, code := range cases {
 			b := call("call", stub.URL+path, nil)
 			config := b.Params["config"].(map[string]any)
-			config["retry"], config["timeout"] = map[string]any{"attempts": 2, "initial": "10ms"}, "1s"
+			config["retry"], config["timeout"] = map[string]any{"attempts": 2, "initial": "10ms"}, "60s"
+			if code == "TIMEOUT" {
+				config["timeout"] = "1s"
+			}
 			started[path] = c.Run(t, dag("far", fmt.Sprintf("%s %d", path, round), nil, b, noop("after", depends("call"))))
 		}
 		for path, code := range cases {

@@ -58,7 +58,7 @@ func TestKill_WaitsPausesAndMessages(t *testing.T) {
 		r := c.Must(t, http.MethodPost, "/api/workflows/"+textOf(t, listening["id"])+"/execute", nil)
 		hears = append(hears, textOf(t, shown(t, r, 202)["execution_id"]))
 	}
-	paused := c.Run(t, []byte(`{"flow_name":"naps","run_name":"r","tasks":[{"name":"nap","function":"timer","params":{"config":{"duration":"1s"}}}]}`)).TaskID
+	paused := c.Run(t, []byte(`{"flow_name":"naps","run_name":"r","tasks":[{"name":"nap","function":"timer","params":{"config":{"duration":"2s"}}}]}`)).TaskID
 	shown(t, c.Must(t, http.MethodPost, "/api/executions/"+paused+"/pause", []byte(`{"reason":"night"}`)), 202)
 	s.Kill()
 
