@@ -28,7 +28,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"),
+		// The client opens a broker again when it looks for a leader while it is being closed.
+		goleak.IgnoreAnyFunction("github.com/IBM/sarama.(*Broker).responseReceiver"))
 }
 
 const patience = time.Minute
