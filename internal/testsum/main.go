@@ -39,6 +39,10 @@ func main() {
 // order puts the quick and inner suites first; suites that are not named here follow by name.
 var order = []string{"domain", "commands", "eventbus", "projections", "readapi", "infra", "app", "cli", "internal", rootSuite}
 
+// longest are the packages that take longest, as paths below the module: their suites begin with them, so
+// that none is left to run alone at the end while a processor has nothing to do.
+var longest = []string{"infra/postgres", "infra/postgres/members", "internal/proctest", "internal/clustertest"}
+
 // rootSuite holds the tests at the top, of package main.
 const rootSuite = "program"
 
@@ -115,8 +119,11 @@ func group(packages []string) []suite {
 		}
 		suites[i].packages = append(suites[i].packages, pkg)
 	}
+	for _, s := range suites {
+		slices.SortStableFunc(s.packages, func(a, b string) int { return rank(longest, below(a)) - rank(longest, below(b)) })
+	}
 	slices.SortStableFunc(suites, func(a, b suite) int {
-		ra, rb := rank(a.name), rank(b.name)
+		ra, rb := rank(order, a.name), rank(order, b.name)
 		if ra != rb {
 			return ra - rb
 		}
@@ -125,11 +132,18 @@ func group(packages []string) []suite {
 	return suites
 }
 
-func rank(name string) int {
-	if i := slices.Index(order, name); i >= 0 {
+// rank is a name's place in a list, or the one behind it.
+func rank(list []string, name string) int {
+	if i := slices.Index(list, name); i >= 0 {
 		return i
 	}
-	return len(order)
+	return len(list)
+}
+
+// below is a package's path without its module.
+func below(pkg string) string {
+	_, path, _ := strings.Cut(pkg, "/")
+	return path
 }
 
 // test runs go with args and reads its events. The exit code is only a second witness: a go that

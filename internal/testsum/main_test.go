@@ -148,3 +148,14 @@ go: this is no event
 	require.Contains(t, out.String(), "because")
 	require.Contains(t, out.String(), "go: this is no event")
 }
+
+func TestGroup_BeginsWithWhatTakesLongest(t *testing.T) {
+	suites := group([]string{"m", "m/domain", "m/internal/archtest", "m/internal/proctest", "m/infra/clock", "m/infra/postgres", "m/zoo"})
+	require.Equal(t, []suite{
+		{"domain", []string{"m/domain"}},
+		{"infra", []string{"m/infra/postgres", "m/infra/clock"}},
+		{"internal", []string{"m/internal/proctest", "m/internal/archtest"}},
+		{rootSuite, []string{"m"}},
+		{"zoo", []string{"m/zoo"}},
+	}, suites)
+}
