@@ -30,7 +30,7 @@ import (
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"),
-		// The client opens a broker again when it looks for a leader while it is being closed.
+		// Seen once, on a busy machine: a connection that the Kafka client left open. Why is not known yet.
 		goleak.IgnoreAnyFunction("github.com/IBM/sarama.(*Broker).responseReceiver"))
 }
 

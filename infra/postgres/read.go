@@ -16,7 +16,7 @@ var errStale = errors.New("the generation was replaced")
 // in the order of an index that ends after a few rows. Of a range of positions that spans give, the
 // planner does not know that it is also one of instants, and takes it for so small that it would read
 // and sort all of it. Where it must sort nevertheless, its estimate becomes so high that it would compile
-// the statement first (jit), which takes a hundred times as long as running it.
+// the statement first (jit), which over many partitions takes most of the time of a question.
 func (v *Views) settingsSQL() string {
 	return fmt.Sprintf("SELECT set_config('statement_timeout', '%d', true), set_config('enable_sort', 'off', true), set_config('jit', 'off', true)", v.o.ReadTimeout.Milliseconds())
 }

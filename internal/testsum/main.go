@@ -107,9 +107,8 @@ func discover() ([]suite, error) {
 func group(packages []string) []suite {
 	var suites []suite
 	for _, pkg := range packages {
-		_, below, inside := strings.Cut(pkg, "/")
-		name, _, _ := strings.Cut(below, "/")
-		if !inside {
+		name, _, _ := strings.Cut(below(pkg), "/")
+		if name == "" {
 			name = rootSuite
 		}
 		i := slices.IndexFunc(suites, func(s suite) bool { return s.name == name })
